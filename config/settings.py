@@ -5,6 +5,8 @@ from typing import Any
 
 import environ
 
+from config import database_url
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -30,4 +32,4 @@ INSTALLED_APPS = [
     "players",
 ]
 MIDDLEWARE: list[str] = []
-DATABASES: dict[str, Any] = {"default": env.db_url_config(DATABASE_URL)}
+DATABASES: dict[str, Any] = {"default": database_url.parse(DATABASE_URL)}
