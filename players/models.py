@@ -64,7 +64,6 @@ class Group(models.Model):
     is_visible = models.BooleanField(default=True, help_text="Shown on leaderboards. Hidden groups are still counted.")
 
     class Meta:
-        ordering = ["name"]
         constraints = [distance_is_valid("distance_total", "group_distance_is_valid")]
         triggers = [group_tree_has_no_cycle]
 
@@ -102,7 +101,6 @@ class Player(models.Model):
     last_active = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        ordering = ["name", "id"]
         constraints = [
             models.UniqueConstraint(
                 Lower("id_tag"),
@@ -161,7 +159,6 @@ class Device(models.Model):
     collects = models.BooleanField(default=True, help_text="New distance is accepted from this device.")
 
     class Meta:
-        ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
                 Lower("name"),
@@ -204,7 +201,6 @@ class HourlyMetric(models.Model):
     is_adjustment = models.BooleanField(default=False, help_text="Written by a repair, not by a ride.")
 
     class Meta:
-        ordering = ["hour", "id"]
         constraints = [
             models.UniqueConstraint(
                 fields=["player", "hour", "device", "is_adjustment"],

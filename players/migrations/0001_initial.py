@@ -56,9 +56,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "ordering": ["name"],
-            },
         ),
         migrations.CreateModel(
             name="Device",
@@ -88,9 +85,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "ordering": ["name"],
-            },
         ),
         migrations.CreateModel(
             name="IdempotencyKey",
@@ -165,9 +159,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "ordering": ["name", "id"],
-            },
         ),
         migrations.CreateModel(
             name="OpenSession",
@@ -261,9 +252,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "ordering": ["hour", "id"],
-            },
         ),
         migrations.AddConstraint(
             model_name="group",

@@ -1,0 +1,61 @@
+"""The group tree, read with recursive queries: what lies below a group, and what lies above it.
+
+Both walk distinct rows (UNION, not UNION ALL), so they end even where a cycle got past the trigger.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import DecimalField, F, QuerySet, Sum
+from django.db.models.functions import Coalesce
+from django.db.models.sql.constants import LOUTER
+from django_cte import CTE, with_cte
+
+from players.models import Group, Membership, Player
+
+KM = DecimalField(max_digits=15, decimal_places=5)
+
+
+def subtree_totals() -> "QuerySet[Group, dict[str, Any]]":
+    """What each group's `distance_total` should be: rows of `key` (group id) and `value` (km), one per group.
+
+    The value is the sum of `distance_total` over the distinct players of the group and all groups below it: a player
+    in two classes of a school counts once in the school. Hidden players count; a group without players has 0.
+    """
+    below = CTE.recursive(_pairs_below, name="below")
+    riders = CTE(
+        below.join(Membership, group_id=below.col.node).values("player_id", root=below.col.root).distinct(),
+        name="riders",
+    )
+    totals = CTE(
+        riders.join(Player, id=riders.col.player_id).values(root=riders.col.root).annotate(km=Sum("distance_total")),
+        name="totals",
+    )
+    every_group = totals.join(Group, id=totals.col.root, _join_type=LOUTER)
+    value = Coalesce(totals.col.km, Decimal(0), output_field=KM)
+    rows: QuerySet[Group, dict[str, Any]] = with_cte(
+        below, riders, totals, select=every_group.values(key=F("id"), value=value)
+    )
+    return rows
+
+
+def ancestor_ids(groups: Iterable[int]) -> "QuerySet[Group, int]":
+    """The ids of `groups` and of every group above them, each once, in ascending order (the order to lock them in)."""
+    start = list(groups)
+
+    def pairs(above: CTE) -> "QuerySet[Any, Any]":
+        first = Group.objects.filter(id__in=start).values("parent_id", node=F("id"))
+        return first.union(above.join(Group, id=above.col.parent_id).values("parent_id", node=F("id")))
+
+    above = CTE.recursive(pairs, name="above")
+    ids: QuerySet[Group, int] = with_cte(above, select=above.join(Group, id=above.col.node)).values_list(
+        "id", flat=True
+    )
+    return ids.order_by("id")
+
+
+def _pairs_below(below: CTE) -> "QuerySet[Any, Any]":
+    """Every (root, node): each group with itself, then with each child of a node it has already."""
+    itself = Group.objects.values(root=F("id"), node=F("id"))
+    return itself.union(below.join(Group, parent_id=below.col.node).values(root=below.col.root, node=F("id")))
