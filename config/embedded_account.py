@@ -1,7 +1,8 @@
 """Which account the embedded server runs under: PostgreSQL refuses root, and a container often has nobody else.
 
 Root runs it in a private user namespace, where it has another name and the files stay root's. Where namespaces are
-forbidden, or do not reach the files, the server runs as the existing account nobody, in a directory that only root prepares.
+forbidden, or do not reach the files, the server runs as the existing account nobody, in a directory that only root
+prepares.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ DAEMON = '"$@" </dev/null &'
 
 @dataclass(frozen=True)
 class Account:
-    """How to run a server program: a command in front of it, or another user, and the name that the server sees for us."""
+    """How to run a server program (a command in front, or another user), and the name that the server sees for us."""
 
     binaries: Path
     client: str
@@ -44,7 +45,7 @@ class Account:
         )
 
     def daemon(self, command: list[Any], inherit: int, log: IO[str]) -> None:
-        """Start a program in a session of its own; the shell between gives it to init, so it leaves no zombie with us."""
+        """Start a program in a session of its own; the shell between hands it to init, so no zombie stays with us."""
         subprocess.run(
             ["/bin/sh", "-c", DAEMON, "sh", *self.prefix, *command],
             pass_fds=[inherit],
@@ -72,7 +73,7 @@ class Account:
 
 
 def choose(binaries: Path, data: Path) -> Account:
-    """The account for a data directory: whoever owns it, else the first of ourselves, a namespace, nobody that works."""
+    """The account for a data directory: ourselves; for root a namespace, else nobody."""
     if data.is_symlink():
         return _nobody(binaries, data)
     own = _own_name()
@@ -109,7 +110,7 @@ def _reaches(account: Account, binaries: Path, directory: Path) -> bool:
 
 
 def _nobody(binaries: Path, data: Path) -> Account:
-    """The account nobody, with its home under /var/lib: it cannot enter root's directories, so binaries may be copied."""
+    """The account nobody, with a home under /var/lib; binaries are copied there if it cannot reach them."""
     user = pwd.getpwnam("nobody")
     digest = hashlib.sha256(bytes(data)).hexdigest()[:16]
     home = HOMES / digest
@@ -128,7 +129,7 @@ def _make_root_directory(path: Path) -> None:
     found = path.lstat()
     if path.is_symlink() or found.st_uid or found.st_mode & 0o022:
         raise ImproperlyConfigured(
-            f"{path} is not a directory that only root may write; remove it, or set DATABASE_URL to a server of your own."
+            f"{path} is not a directory that only root may write: remove it or set DATABASE_URL to a server of your own."
         )
 
 

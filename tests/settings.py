@@ -1,10 +1,39 @@
-"""The project's settings plus the toy app; the database is provided here because pytest-django reads settings before any conftest."""
+"""The project's settings, the toy app, and a test database of our own.
+
+The server is provided here because pytest-django reads the settings before any conftest.py. Test databases are
+numbered, so that two runs at a time do not drop each other's; a lock that ends with the process holds the number.
+"""
+
+import fcntl
+import os
+from typing import IO
 
 from config import embedded_postgres
 
 embedded_postgres.provide()
 
 from config.settings import *  # noqa: E402, F403  (the database must be there first)
-from config.settings import INSTALLED_APPS  # noqa: E402
+from config.settings import BASE_DIR, DATABASES, INSTALLED_APPS  # noqa: E402
+
+NUMBER = "TEST_DATABASE_NUMBER"
+
+
+def claim_number() -> IO[str] | None:
+    """Lock the first free number; the workers of a parallel run inherit it in the environment."""
+    (BASE_DIR / ".data").mkdir(mode=0o700, exist_ok=True)
+    for number in range(100):
+        file = (BASE_DIR / ".data" / f"tests-{number}.lock").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        os.environ[NUMBER] = str(number)
+        return file
+    return None
+
+
+held = None if NUMBER in os.environ else claim_number()
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.toy"]
+DATABASES["default"]["TEST"] = {"NAME": f"test_holdtrue_{os.environ.get(NUMBER, 'x')}"}
