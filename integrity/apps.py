@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.core import checks
+
+
+class IntegrityConfig(AppConfig):
+    name = "integrity"
+    verbose_name = "Data integrity"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from integrity.checks import check_rules
+        from integrity.registry import registry
+
+        registry.discover()
+        checks.register(check_rules, "integrity")

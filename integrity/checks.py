@@ -1,0 +1,37 @@
+"""Wrong declarations, told when Django starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error
+from django.db import connections, router
+
+from integrity.registry import registry
+
+
+def check_rules(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Every rule's own checks, and that its model lives on PostgreSQL."""
+    labels = None if app_configs is None else {config.label for config in app_configs}
+    found: list[CheckMessage] = []
+    for rule in registry:
+        if labels is None or rule.app in labels:
+            found += [*_database(rule), *rule.check()]
+    return found
+
+
+def _database(rule: Any) -> list[CheckMessage]:
+    alias = router.db_for_read(rule.model)
+    vendor = connections[alias].vendor
+    if vendor == "postgresql":
+        return []
+    return [
+        Error(
+            f"{rule.label}: the database {alias!r} is {vendor}, and rules need PostgreSQL 15 or later.",
+            hint=f"Point DATABASES[{alias!r}] at PostgreSQL, or route {rule.model._meta.label} to one that is.",
+            obj=rule.model,
+            id="integrity.E001",
+        )
+    ]

@@ -1,0 +1,42 @@
+"""The engine's settings on one page; nothing else reads ``django.conf.settings``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from django.conf import settings
+
+
+@dataclass(frozen=True)
+class Conf:
+    """``INTEGRITY = {...}`` in Django's settings; what is left out has the value below."""
+
+    STORED_VIOLATIONS: int = 10_000
+    """How many violations of one rule are kept as rows, the lowest keys first; counts stay exact."""
+    BATCH_KEYS: int = 5_000
+    """Keys in the first batch of a repair; later ones follow BATCH_SECONDS."""
+    BATCH_SECONDS: float = 1.0
+    """How long a batch, and so its row locks, should last."""
+    WINDOW_KEYS: int = 50_000
+    """Keys that a repair holds in memory between two looks at the whole table."""
+    LOCK_TIMEOUT_MS: int = 400
+    """Below PostgreSQL's deadlock_timeout (1 s), so that in a cycle the repair gives up and never the user."""
+    LOCK_RETRIES: int = 4
+    """Attempts at a batch that meets a lock or a deadlock, before it is halved and at last skipped."""
+    HEARTBEAT_SECONDS: float = 60.0
+    """A run that has not been heard of for so long counts as dead and may be taken over."""
+    MAX_AFFECTED_ROWS: int = 100
+    MAX_AFFECTED_SHARE: float = 0.05
+    """The brake: a repair that would write more than the greater of the two is stopped before it writes."""
+    CASCADE_DEPTH: int = 5
+    """How many tables deep a delete is followed before it is refused."""
+
+
+def conf() -> Conf:
+    """The settings now in force. Raises ValueError naming an unknown one."""
+    given = getattr(settings, "INTEGRITY", {})
+    known = {setting.name for setting in fields(Conf)}
+    for name in given:
+        if name not in known:
+            raise ValueError(f"Unknown setting INTEGRITY[{name!r}]. Known: {', '.join(sorted(known))}.")
+    return Conf(**given)

@@ -1,0 +1,48 @@
+"""What can go wrong, as sentences that name the thing, the value and the way out."""
+
+from __future__ import annotations
+
+
+class IntegrityError(Exception):
+    """Base of everything that the engine refuses or cannot do. ``exit_code`` is that of the command."""
+
+    exit_code = 3
+
+
+class UsageError(IntegrityError):
+    """A request that names something unknown or contradicts itself; nothing was done."""
+
+    exit_code = 2
+
+
+class WrongDeclaration(UsageError):
+    """A rule or repair that cannot mean what it says; reported as a system check with its hint."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UnknownName(UsageError):
+    """A name that nothing is registered under; the known ones are listed."""
+
+    def __init__(self, kind: str, wanted: str, known: list[str]) -> None:
+        listed = ", ".join(sorted(known)) or "none"
+        super().__init__(f"Unknown {kind} {wanted!r}. Known: {listed}.")
+
+
+class NotChecked(IntegrityError):
+    """Something could not be looked at: a missing table, a database that is down, a cancelled query."""
+
+
+class Refused(IntegrityError):
+    """A repair or undo that was stopped before it wrote anything."""
+
+
+class RunInProgress(Refused):
+    """Another run works on the same rule."""
+
+
+class LostRun(Refused):
+    """This process was declared dead and another one took its run over."""

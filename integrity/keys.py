@@ -1,0 +1,79 @@
+"""Keys: typed tuples in the order of the primary key's fields, and their form in records and on the command line."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Field, Model
+
+from integrity.exceptions import UsageError
+
+Key = tuple[Any, ...]
+
+
+def columns_of(model: type[Model]) -> list[Field[Any, Any]]:
+    """The fields of the primary key; several when it is composite."""
+    return list(model._meta.pk_fields)
+
+
+def parse(fields: Sequence[Field[Any, Any]], label: str, text: str) -> Key:
+    """A key as typed by a person: ``17``, or ``order=17,line=2`` for a composite key.
+
+    Raises UsageError naming the field and the value.
+    """
+    if len(fields) == 1:
+        return (_typed(fields[0], label, text.removeprefix(f"{fields[0].name}=")),)
+    given = dict(part.partition("=")[::2] for part in text.split(","))
+    wanted = [field.name for field in fields]
+    if sorted(given) != sorted(wanted):
+        example = ",".join(f"{name}=..." for name in wanted)
+        raise UsageError(f"A key of {label} has the fields {', '.join(wanted)}: write {example}, not {text!r}.")
+    return tuple(_typed(field, label, given[field.name]) for field in fields)
+
+
+def _typed(field: Field[Any, Any], label: str, text: str) -> Any:
+    target = getattr(field, "target_field", field)
+    try:
+        value = target.to_python(text)
+        target.run_validators(value)
+    except ValidationError as error:
+        raise UsageError(f"{text!r} is not a key of {label}: {field.name} says {' '.join(error.messages)}") from None
+    return value
+
+
+def as_json(value: Any) -> Any:
+    """A value of a row as it stands in records and JSON: decimals and times as text, numbers as numbers."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if value == value and abs(value) != float("inf") else str(value)
+        case decimal.Decimal():
+            return format(value, "f") if value.is_finite() else str(value)
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return value.isoformat()
+        case uuid.UUID():
+            return str(value)
+        case bytes() | memoryview():
+            return "\\x" + bytes(value).hex()
+        case list() | tuple():
+            return [as_json(item) for item in value]
+        case dict():
+            return {str(key): as_json(item) for key, item in value.items()}
+        case _:
+            return str(value)
+
+
+def key_as_json(fields: Sequence[Field[Any, Any]], key: Key) -> dict[str, Any]:
+    """A key by field name."""
+    return {field.name: as_json(part) for field, part in zip(fields, key, strict=True)}
+
+
+def key_from_json(fields: Sequence[Field[Any, Any]], stored: dict[str, Any]) -> Key:
+    """The typed key of a stored one."""
+    return tuple(getattr(field, "target_field", field).to_python(stored[field.name]) for field in fields)

@@ -1,0 +1,144 @@
+"""What is remembered: runs, their results, violations and every change that a repair made."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from integrity import statuses
+
+
+class Run(models.Model):
+    """One execution of a verb, by whom and why."""
+
+    class Verb(models.TextChoices):
+        ANALYZE = "analyze"
+        REPAIR = "repair"
+        VERIFY = "verify"
+        UNDO = "undo"
+
+    verb = models.CharField(max_length=20, choices=Verb.choices)
+    status = models.CharField(max_length=20, choices=statuses.RUN_CHOICES, default=statuses.RUNNING)
+    actor = models.CharField(max_length=200)
+    reason = models.TextField(blank=True)
+    database = models.CharField(max_length=100)
+    options = models.JSONField(default=dict)
+    keys = models.JSONField(null=True, help_text="The keys that it was limited to; null for whole tables.")
+    dry_run = models.BooleanField(default=False)
+    of = models.ForeignKey(
+        "self", null=True, on_delete=models.PROTECT, related_name="followed_by", help_text="The run verified or undone."
+    )
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    token = models.UUIDField(default=uuid.uuid4, help_text="Changed when another process takes the run over.")
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["verb", "-started_at"], name="integrity_run_verb_started")]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}: {self.verb}, {self.status}"
+
+
+class Result(models.Model):
+    """What a run found, and did, for one rule."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="results")
+    rule = models.CharField(max_length=200)
+    database = models.CharField(max_length=100)
+    strategy = models.CharField(max_length=100, blank=True)
+    status = models.CharField(max_length=20, choices=statuses.RESULT_CHOICES, default=statuses.RUNNING)
+    checked = models.BigIntegerField(null=True)
+    violations = models.BigIntegerField(null=True, help_text="Exact, whatever the number of stored ones.")
+    truncated = models.BooleanField(default=False, help_text="True when fewer violations are stored than were found.")
+    changes = models.BigIntegerField(default=0)
+    skipped = models.BigIntegerField(default=0, help_text="Keys that moved or stayed locked and were left alone.")
+    seconds = models.FloatField(null=True)
+    cursor = models.JSONField(null=True, help_text="The last key done; saved with the batch that did it.")
+    writes = models.BooleanField(default=False, help_text="True for runs of which one at a time may work on a rule.")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["rule", "-id"], name="integrity_result_rule")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule", "database"],
+                condition=Q(status=statuses.RUNNING, writes=True),
+                name="integrity_one_open_run_per_rule",
+            ),
+            models.UniqueConstraint(fields=["run", "rule"], name="integrity_one_result_per_run_and_rule"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule} in run {self.run_id}: {self.status}"
+
+
+class Violation(models.Model):
+    """A row, or a missing row, that breaks a rule; it keeps its record from the first time seen on."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        RESOLVED = "resolved"
+        ACCEPTED = "accepted"
+
+    rule = models.CharField(max_length=200)
+    database = models.CharField(max_length=100)
+    key = models.JSONField()
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.OPEN)
+    actual = models.JSONField(null=True)
+    expected = models.JSONField(null=True)
+    evidence = models.JSONField(default=dict)
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, help_text="The run that saw it last.")
+    accepted_by = models.CharField(max_length=200, blank=True)
+    accepted_because = models.TextField(blank=True)
+    accepted_until = models.DateTimeField(null=True, help_text="Empty: until it is revoked.")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["rule", "status"], name="integrity_violation_status")]
+        constraints = [
+            models.UniqueConstraint(fields=["rule", "database", "key"], name="integrity_one_violation_per_key"),
+            models.CheckConstraint(
+                condition=~Q(status="accepted") | (~Q(accepted_by="") & ~Q(accepted_because="")),
+                name="integrity_accepted_by_someone_because",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.key}: {self.status}"
+
+
+class Change(models.Model):
+    """One row written by a repair or an undo, before and after.
+
+    Images hold every column as PostgreSQL's own text, so that a restored row is the same to the byte. No ``before``: the
+    row was inserted; no ``after``: it was deleted.
+    """
+
+    # No database constraint: one check per journaled row would cost more than the row, and runs are never deleted
+    # while they have changes.
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="changes", db_constraint=False)
+    rule = models.CharField(max_length=200)
+    table = models.CharField(max_length=200)
+    key = models.JSONField()
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    undone_by = models.ForeignKey(
+        Run, null=True, on_delete=models.PROTECT, related_name="undid", db_constraint=False
+    )
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key} in run {self.run_id}"

@@ -1,0 +1,142 @@
+"""Writing down what runs find: results, and violations with the time they were first and last seen."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from integrity import statuses
+from integrity.conf import conf
+from integrity.keys import Key, as_json
+from integrity.models import Result, Run, Violation
+from integrity.reports import Finding, RuleReport
+from integrity.rules.base import Rule
+
+
+def default_actor() -> str:
+    """The user of the operating system, where nobody else is known."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def open_run(verb: str, *, database: str, actor: str | None, **fields: Any) -> Run:
+    """A new run of this process."""
+    now = timezone.now()
+    return Run.objects.create(
+        verb=verb,
+        database=database,
+        actor=actor or default_actor(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started_at=now,
+        heartbeat_at=now,
+        **fields,
+    )
+
+
+def close_run(run: Run, status: str, error: str = "") -> None:
+    """The end of a run, whose status is the worst of its results."""
+    run.status = statuses.move(run.status, status)
+    run.error = error
+    run.finished_at = run.heartbeat_at = timezone.now()
+    run.save(update_fields=["status", "error", "finished_at", "heartbeat_at"])
+
+
+def save_result(run: Run, report: RuleReport) -> None:
+    """The result of one rule as it stands in its report."""
+    Result.objects.update_or_create(
+        run=run,
+        rule=report.rule,
+        defaults={
+            "database": run.database,
+            "strategy": report.strategy,
+            "status": report.status,
+            "checked": report.checked,
+            "violations": report.violations,
+            "truncated": report.truncated,
+            "changes": report.changes,
+            "skipped": report.skipped,
+            "seconds": report.seconds,
+            "error": report.error,
+        },
+    )
+
+
+def accepted_keys(rule: Rule, database: str) -> tuple[Key, ...]:
+    """Keys of exceptions that somebody accepted and that have not expired."""
+    kept = Violation.objects.filter(
+        Q(accepted_until=None) | Q(accepted_until__gt=timezone.now()),
+        rule=rule.label,
+        database=database,
+        status=Violation.Status.ACCEPTED,
+    )
+    return tuple(rule.key_from_json(key) for key in kept.order_by("id").values_list("key", flat=True))
+
+
+def remember(rule: Rule, run: Run, found: Sequence[Finding], *, looked_at: Q, truncated: bool) -> tuple[int, int]:
+    """Store what was found, the lowest keys first, and resolve what was looked at and is gone.
+
+    looked_at: which stored violations the run could have found again. Returns how many are new and how many resolved.
+    """
+    now = timezone.now()
+    stored = found[: conf().STORED_VIOLATIONS]
+    keys = [rule.key_as_json(finding.key) for finding in stored]
+    ours = Violation.objects.filter(rule=rule.label, database=run.database)
+    known = {_hashable(key) for key in ours.filter(status=Violation.Status.OPEN).values_list("key", flat=True)}
+    Violation.objects.bulk_create(
+        [
+            Violation(
+                rule=rule.label,
+                database=run.database,
+                key=key,
+                status=Violation.Status.OPEN,
+                actual=as_json(finding.actual),
+                expected=as_json(finding.expected),
+                evidence=as_json(finding.evidence),
+                first_seen=now,
+                last_seen=now,
+                run=run,
+            )
+            for key, finding in zip(keys, stored, strict=True)
+        ],
+        update_conflicts=True,
+        unique_fields=["rule", "database", "key"],
+        update_fields=["status", "actual", "expected", "evidence", "last_seen", "resolved_at", "run"],
+        batch_size=1000,
+    )
+    gone = ours.filter(looked_at, status__in=[Violation.Status.OPEN, Violation.Status.ACCEPTED], last_seen__lt=now)
+    gone = gone.exclude(_still_accepted(now))
+    if truncated:
+        # Beyond the stored ones nobody can say what is gone: those are dropped, never called resolved.
+        gone.delete()
+        resolved = 0
+    else:
+        resolved = gone.update(status=Violation.Status.RESOLVED, resolved_at=now)
+    return sum(_hashable(key) not in known for key in keys), resolved
+
+
+def _still_accepted(now: Any) -> Q:
+    unexpired = Q(accepted_until=None) | Q(accepted_until__gt=now)
+    return Q(status=Violation.Status.ACCEPTED) & unexpired
+
+
+def resolve(rule: Rule, run: Run, keys: Sequence[Key]) -> int:
+    """Mark stored violations of these keys as resolved by a repair."""
+    return Violation.objects.filter(
+        rule=rule.label,
+        database=run.database,
+        status=Violation.Status.OPEN,
+        key__in=[rule.key_as_json(key) for key in keys],
+    ).update(status=Violation.Status.RESOLVED, resolved_at=timezone.now())
+
+
+def _hashable(key: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((name, str(part)) for name, part in key.items()))

@@ -1,0 +1,1 @@
+"""The ways back to the truth, a file each."""

@@ -1,0 +1,61 @@
+"""A repair plans; the engine locks, checks, writes and journals what was planned."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from django.db.models import Model
+
+from integrity.exceptions import WrongDeclaration
+from integrity.scope import Scope
+from integrity.statement import Statement
+
+if TYPE_CHECKING:
+    from integrity.rules.base import Rule
+
+INSERT, UPDATE, DELETE = "insert", "update", "delete"
+
+
+@dataclass(frozen=True)
+class Write:
+    """Rows of one table that a repair wants to write.
+
+    statement: a SELECT with the columns ``op`` (insert, update or delete), ``owner__<key>`` (the key of the violation
+    that the row cures), ``row__<pk>`` (NULL for an insert), ``old__<column>`` for each of ``guards`` and
+    ``new__<column>`` for each of ``sets``; any ``evidence__<name>`` is shown with the plan. A row is written only while
+    it still has its ``old`` values.
+    """
+
+    model: type[Model]
+    statement: Statement
+    sets: tuple[str, ...] = ()
+    guards: tuple[str, ...] = ()
+
+
+class Repair(ABC):
+    """A named way to cure violations of a rule.
+
+    allow_triggers: names of triggers on the written tables that may fire; what such a trigger writes is not journaled
+    and cannot be undone. Any other trigger that would fire stops the repair.
+    """
+
+    verb: ClassVar[str]
+    """What it does, for people."""
+
+    def __init__(self, *, allow_triggers: Sequence[str] = ()) -> None:
+        self.allow_triggers = tuple(allow_triggers)
+
+    @abstractmethod
+    def writes(self, rule: Rule) -> list[type[Model]]:
+        """The models whose tables it may write."""
+
+    @abstractmethod
+    def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
+        """What to write for the violations in scope, computed from the rows as they are now. Set-based."""
+
+    def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
+        """What makes the repair unfit for the rule; found when Django starts."""
+        return ()

@@ -1,0 +1,72 @@
+"""Recompute: the stored value becomes what the rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
+from django.db.models import F, Model
+
+from integrity.compiler import select
+from integrity.exceptions import WrongDeclaration
+from integrity.keys import columns_of
+from integrity.repairs.base import UPDATE, Repair, Write
+from integrity.scope import Scope
+from integrity.statement import Statement, compose, joined, name, value
+
+if TYPE_CHECKING:
+    from integrity.rules.base import Rule
+    from integrity.rules.derived import Derived
+
+
+class Recompute(Repair):
+    """Set the columns of a Derived rule to their expected values, and its stamps with them."""
+
+    verb = "set the stored value to the expected one"
+
+    def writes(self, rule: Rule) -> list[type[Model]]:
+        return [rule.model]
+
+    def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
+        if rule.kind != "derived":
+            yield WrongDeclaration("is Recompute, which only a Derived rule has a value for", "Choose another repair.")
+
+    def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
+        derived = cast("Derived", rule)
+        columns = {column: derived.model._meta.get_field(column).column for column in derived.equals}
+        keys = columns_of(rule.model)
+        selected = [compose("{op} AS op", op=value(UPDATE))]
+        for key in keys:
+            found = name("d", f"key__{key.name}")
+            selected.append(compose("{k} AS {owner}, {k} AS {row}", k=found, owner=name(f"owner__{key.name}"), row=name(f"row__{key.column}")))
+        for field, column in columns.items():
+            selected.append(_as("d", f"actual__{field}", f"old__{column}"))
+            selected.append(_as("d", f"expected__{field}", f"new__{column}"))
+        source = compose("({violations}) AS d", violations=rule.violations(scope, using))
+        stamps = {field: derived.model._meta.get_field(field).column for field in derived.stamps}
+        if stamps:
+            source = compose("{source} JOIN ({stamps}) AS s ON {on}", source=source, stamps=_stamps(derived, scope, using), on=_on(derived))
+            selected += [_as("s", f"stamp__{field}", f"new__{column}") for field, column in stamps.items()]
+        statement = compose("SELECT {columns} FROM {source}", columns=joined(", ", selected), source=source)
+        return [Write(rule.model, statement, sets=(*columns.values(), *stamps.values()), guards=tuple(columns.values()))]
+
+
+def _as(alias: str, column: str, output: str) -> Statement:
+    return compose("{column} AS {output}", column=name(alias, column), output=name(output))
+
+
+def _stamps(rule: Derived, scope: Scope, using: str) -> Statement:
+    keys = {f"key__{key.name}": key.name for key in columns_of(rule.model)}
+    columns = {output: F(lookup) for output, lookup in keys.items()}
+    columns |= {f"stamp__{field}": expression for field, expression in rule.stamps.items()}
+    return select(rule.model, columns, using=using, scope=scope)
+
+
+def _on(rule: Derived) -> Statement:
+    return joined(
+        " AND ",
+        (
+            compose("{d} = {s}", d=name("d", f"key__{key.name}"), s=name("s", f"key__{key.name}"))
+            for key in columns_of(rule.model)
+        ),
+    )

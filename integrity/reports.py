@@ -1,0 +1,90 @@
+"""What a verb answers: facts first, from which every door makes its sentences, its JSON and its exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from integrity import statuses
+from integrity.keys import Key
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One violation. ``actual`` and ``expected`` are by column name; values are typed, as the database gave them."""
+
+    key: Key
+    actual: dict[str, Any]
+    expected: dict[str, Any]
+    evidence: dict[str, Any]
+
+
+@dataclass
+class RuleReport:
+    """What a run found, and did, for one rule."""
+
+    rule: str
+    status: str = statuses.RUNNING
+    checked: int | None = None
+    violations: int | None = None
+    seconds: float | None = None
+    sample: list[Finding] = field(default_factory=list)
+    truncated: bool = False
+    new: int | None = None
+    """Stored violations seen for the first time."""
+    resolved: int | None = None
+    accepted: int = 0
+    strategy: str = ""
+    changes: int = 0
+    skipped: int = 0
+    planned: list[PlannedChange] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    error: str = ""
+    sql: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """One row that a repair would write, or wrote: old and new values of the columns that change."""
+
+    table: str
+    op: str
+    row: dict[str, Any]
+    owner: Key
+    old: dict[str, Any]
+    new: dict[str, Any]
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A row that an undo left alone, and why."""
+
+    table: str
+    key: dict[str, Any]
+    why: str
+
+
+@dataclass
+class Report:
+    """The answer of one run."""
+
+    run: int
+    verb: str
+    dry_run: bool = False
+    rules: list[RuleReport] = field(default_factory=list)
+    error: str = ""
+    resumed: bool = False
+
+    @property
+    def status(self) -> str:
+        return statuses.worst([rule.status for rule in self.rules])
+
+    @property
+    def changes(self) -> int:
+        return sum(rule.changes for rule in self.rules)
+
+    @property
+    def exit_code(self) -> int:
+        """0 clean, 1 violations or planned changes, 3 something was not checked or not finished."""
+        return statuses.EXIT_CODES[self.status]

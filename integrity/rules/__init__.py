@@ -1,0 +1,1 @@
+"""The kinds of truth, a file each."""

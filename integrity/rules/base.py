@@ -1,0 +1,175 @@
+"""What every kind of rule has in common. A rule describes; the engine acts: no rule ever saves anything."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from django.core.checks import CheckMessage, Error
+from django.db.models import Field, Model, Q
+
+from integrity.compiler import population
+from integrity.exceptions import UnknownName, WrongDeclaration
+from integrity.keys import Key, columns_of, key_as_json, key_from_json, parse
+from integrity.paths import Path, lookups, resolve
+from integrity.scope import Scope
+from integrity.statement import Statement
+
+if TYPE_CHECKING:
+    from integrity.repairs.base import Repair
+
+Severity = Literal["error", "warning", "info"]
+SEVERITIES = ("error", "warning", "info")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+Strategy = "Repair | Sequence[Repair]"
+
+
+class Rule(ABC):
+    """A declared truth about the rows of one model.
+
+    name: required, unique in the app, lower case with underscores; it is stored in records. because: the reason, one
+    sentence. where: which rows the rule speaks about. settle: lookup -> least age; younger rows are reported but not
+    repaired. while_exists: the table disappears by design; once gone the rule is ``retired``, which counts as clean.
+    repairs: strategy name -> one repair or several that are applied together.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        model: type[Model],
+        *,
+        name: str,
+        because: str,
+        where: Q | None = None,
+        severity: Severity = "error",
+        tags: Sequence[str] = (),
+        owner: str = "",
+        settle: Mapping[str, datetime.timedelta] | None = None,
+        while_exists: bool = False,
+        repairs: Mapping[str, Repair | Sequence[Repair]] | None = None,
+    ) -> None:
+        self.model = model
+        self.name = name
+        self.because = because
+        self.where = where
+        self.severity = severity
+        self.tags = tuple(tags)
+        self.owner = owner
+        self.settle = dict(settle or {})
+        self.while_exists = while_exists
+        self.app = ""
+        self.repairs: dict[str, tuple[Repair, ...]] = {
+            strategy: tuple(steps) if isinstance(steps, Sequence) else (steps,)
+            for strategy, steps in (repairs or {}).items()
+        }
+
+    # What a kind answers
+
+    @abstractmethod
+    def violations(self, scope: Scope, using: str) -> Statement:
+        """A SELECT of the rows in scope that break the rule.
+
+        Columns: ``key__<field>`` for each field of the key, ``actual__<name>``, ``expected__<name>`` and
+        ``evidence__<name>``. Read-only and set-based.
+        """
+
+    @abstractmethod
+    def paths(self) -> list[Path]:
+        """Every lookup path that the truth of a row depends on; the rule's own columns included."""
+
+    def reads_whole(self) -> tuple[type[Model], ...]:
+        """Models of which any row may concern any key, so that the rule can only be checked whole."""
+        return ()
+
+    def problems(self) -> Iterable[WrongDeclaration]:
+        """What is wrong with the declaration of this kind; found when Django starts."""
+        return ()
+
+    # What is the same for all
+
+    @property
+    def label(self) -> str:
+        """``app.name``, the name in commands and records."""
+        return f"{self.app}.{self.name}"
+
+    @property
+    def key_fields(self) -> list[Field[Any, Any]]:
+        """The fields of the key that a violation has."""
+        return columns_of(self.model)
+
+    def parse_key(self, text: str) -> Key:
+        """A typed key from the command line. Raises UsageError."""
+        return parse(self.key_fields, self.model._meta.label, text)
+
+    def key_as_json(self, key: Key) -> dict[str, Any]:
+        return key_as_json(self.key_fields, key)
+
+    def key_from_json(self, stored: dict[str, Any]) -> Key:
+        return key_from_json(self.key_fields, stored)
+
+    def population(self, scope: Scope, using: str) -> Statement:
+        """``SELECT count(*) AS checked`` of the rows in scope that the rule speaks about."""
+        return population(self.model, using=using, where=self.where, scope=scope)
+
+    def reads(self) -> set[type[Model]]:
+        """Every model whose rows the rule depends on."""
+        found = {self.model, *self.reads_whole()}
+        for path in self.all_paths():
+            found.update(hop.model for hop in path.hops)
+        return found
+
+    def all_paths(self) -> list[Path]:
+        """The paths of the kind and those of ``where``."""
+        return [*self.paths(), *(resolve(self.model, lookup) for lookup in lookups(self.where or Q()))]
+
+    def strategy(self, wanted: str | None) -> tuple[str, tuple[Repair, ...]]:
+        """The repair by name, or the only one. Raises UnknownName listing what there is."""
+        if wanted is None and len(self.repairs) == 1:
+            wanted = next(iter(self.repairs))
+        if wanted is None or wanted not in self.repairs:
+            raise UnknownName(f"strategy for {self.label}:", wanted or "", list(self.repairs))
+        return wanted, self.repairs[wanted]
+
+    def check(self) -> list[CheckMessage]:
+        """System checks of the declaration, each with an id and a hint."""
+        found: list[CheckMessage] = []
+        try:
+            problems = [*self._common_problems(), *self.problems(), *self._repair_problems()]
+        except WrongDeclaration as problem:
+            problems = [problem]
+        for problem in problems:
+            found.append(Error(f"{self.label}: {problem.message}.", hint=problem.hint, obj=self.model, id="integrity.E002"))
+        return found
+
+    def _common_problems(self) -> Iterable[WrongDeclaration]:
+        if not NAME.fullmatch(self.name):
+            yield WrongDeclaration(
+                f"the name {self.name!r} is not lower case letters, digits and underscores", "Names are stored in records."
+            )
+        if not self.because.strip():
+            yield WrongDeclaration("it does not say because of what it holds", "Give because=, one sentence for people.")
+        if self.severity not in SEVERITIES:
+            yield WrongDeclaration(f"the severity {self.severity!r} is unknown", f"One of {', '.join(SEVERITIES)}.")
+        for lookup in (*lookups(self.where or Q()), *self.settle):
+            if resolve(self.model, lookup).multiplies:
+                yield WrongDeclaration(
+                    f"{lookup!r} leads to many rows and cannot say which rows the rule speaks about",
+                    "Use Exists() over the related model.",
+                )
+
+    def _repair_problems(self) -> Iterable[WrongDeclaration]:
+        for strategy, steps in self.repairs.items():
+            for step in steps:
+                for problem in step.problems(self):
+                    yield WrongDeclaration(f"repair {strategy!r} {problem.message}", problem.hint)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.label}>"
+
+
+Tolerance = decimal.Decimal | float | int | datetime.timedelta

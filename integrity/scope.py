@@ -1,0 +1,96 @@
+"""Which keys a run looks at: one restriction that serves ``--key``, batches and resumed runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.db.models import F, Model, Q, QuerySet
+from django.db.models.functions import Now
+
+from integrity.expressions import AnyOf, array_type, prepared
+from integrity.keys import Key, columns_of
+
+Settle = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The whole table unless narrowed.
+
+    keys: only these. after: only keys beyond this one, in the order of the key. without: not these (accepted
+    exceptions). settle: lookups with the least age that a row must have, for repairs.
+    """
+
+    keys: tuple[Key, ...] | None = None
+    after: Key | None = None
+    without: tuple[Key, ...] = ()
+    settle: Settle = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, keys: Sequence[Key] | None) -> Scope:
+        """These keys, or everything for None."""
+        return cls(keys=None if keys is None else tuple(keys))
+
+    @property
+    def narrow(self) -> bool:
+        """True when pushing the keys down to the related tables pays."""
+        return self.keys is not None or self.after is not None
+
+    def beyond(self, key: Key | None) -> Scope:
+        """The same scope from behind a key on."""
+        return replace(self, after=key)
+
+    def restrict_root(self, queryset: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+        """Rows of the rule's own table that are in scope."""
+        model = queryset.model
+        pk = [column.name for column in columns_of(model)]
+        queryset = self.restrict(queryset, *pk)
+        if self.without:
+            queryset = queryset.exclude(_in(model, pk, self.without))
+        for lookup, age in self.settle.items():
+            queryset = queryset.filter(Q(**{f"{lookup}__isnull": True}) | Q(**{f"{lookup}__lt": Now() - age}))
+        return queryset
+
+    def restrict(self, queryset: QuerySet[Any, Any], *lookups: str) -> QuerySet[Any, Any]:
+        """Rows of any table whose ``lookups`` hold the key."""
+        if self.keys is not None:
+            queryset = queryset.filter(_in(queryset.model, lookups, self.keys))
+        if self.after is not None:
+            queryset = queryset.filter(_beyond(lookups, self.after))
+        return queryset
+
+
+def _in(model: type[Model], lookups: Sequence[str], keys: Sequence[Key]) -> Any:
+    if len(lookups) == 1:
+        return AnyOf(lookups[0], [key[0] for key in keys])
+    first, *others = zip(*keys, strict=True)
+    return _RowIn(lookups, [first, *others])
+
+
+class _RowIn(AnyOf):
+    """``(a, b) IN (SELECT * FROM unnest(arrays))``: a composite key, typed, never concatenated text."""
+
+    def __init__(self, lookups: Sequence[str], arrays: Sequence[Sequence[Any]]) -> None:
+        super().__init__(lookups[0], [])
+        self.set_source_expressions([F(lookup) for lookup in lookups])
+        self.arrays = [list(array) for array in arrays]
+
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> Any:
+        texts, params, arrays = [], [], []
+        for column in self.get_source_expressions():
+            text, column_params = compiler.compile(column)
+            texts.append(text)
+            params.extend(column_params)
+        for column, array in zip(self.get_source_expressions(), self.arrays, strict=True):
+            arrays.append(f"%s::{array_type(column.output_field, connection)}")
+            params.append(prepared(column.output_field, array, connection))
+        return f"({', '.join(texts)}) IN (SELECT * FROM unnest({', '.join(arrays)}))", tuple(params)
+
+
+def _beyond(lookups: Sequence[str], key: Key) -> Q:
+    """Row comparison spelled out: a > x OR (a = x AND b > y)."""
+    first, *others = lookups
+    beyond = Q(**{f"{first}__gt": key[0]})
+    return beyond | (Q(**{first: key[0]}) & _beyond(others, key[1:])) if others else beyond

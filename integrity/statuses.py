@@ -1,0 +1,44 @@
+"""The states of a run and of its results, and every move between them.
+
+A run whose process died stays ``running`` until another one takes it over."""
+
+from __future__ import annotations
+
+RUNNING = "running"
+CLEAN = "clean"
+VIOLATED = "violated"
+PARTIAL = "partial"
+FAILED = "failed"
+REFUSED = "refused"
+RETIRED = "retired"
+
+TRANSITIONS = {
+    RUNNING: {
+        CLEAN,  # nothing breaks the rule, or nothing does any more
+        VIOLATED,  # violations were found, or are left after a repair
+        PARTIAL,  # something was skipped: locked, moved, or changed since
+        FAILED,  # an error ended it; what was committed before stays and is journaled
+        REFUSED,  # stopped before anything was written
+        RETIRED,  # the rule's table has gone by design
+    },
+}
+
+RESULT_CHOICES = [(s, s) for s in (RUNNING, CLEAN, VIOLATED, PARTIAL, FAILED, REFUSED, RETIRED)]
+RUN_CHOICES = [(s, s) for s in (RUNNING, CLEAN, VIOLATED, PARTIAL, FAILED, REFUSED)]
+
+EXIT_CODES = {CLEAN: 0, RETIRED: 0, VIOLATED: 1, PARTIAL: 3, FAILED: 3, REFUSED: 3, RUNNING: 3}
+
+# The worst of its results is the status of a run.
+_WORST_FIRST = (FAILED, REFUSED, PARTIAL, RUNNING, VIOLATED, CLEAN)
+
+
+def worst(statuses: list[str]) -> str:
+    """The status of a run from those of its results; nothing looked at is clean only when nothing was asked."""
+    return next((status for status in _WORST_FIRST if status in statuses), CLEAN)
+
+
+def move(current: str, to: str) -> str:
+    """The new status. Raises ValueError for a move that does not exist."""
+    if to not in TRANSITIONS.get(current, set()):
+        raise ValueError(f"A run cannot go from {current!r} to {to!r}.")
+    return to
