@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 WRONG_SETTING = 2
 NOT_FINISHED = 3
+UNDEFINED_TABLE = "42P01"
 # These answer without a database, also where none can be provided.
 NEEDS_NO_DATABASE = {"help", "--help", "-h", "version", "--version"}
 
@@ -47,13 +48,16 @@ def _database_errors() -> tuple[type[Exception], ...]:
 
 def _explain(error: Exception) -> str:
     from django.conf import settings
+    from django.db import ProgrammingError
 
     database = settings.DATABASES["default"]
     said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     where = f"The database {database['NAME']!r} on {database['HOST'] or 'the local socket'} (DATABASE_URL)"
     state = getattr(error.__cause__, "sqlstate", None)
-    if state == "42P01":
+    if state == UNDEFINED_TABLE:
         return f"{where} has not all tables ({said}): run `manage.py migrate`, or correct DATABASE_URL."
+    if isinstance(error, ProgrammingError):
+        raise error  # a mistake in the code, which deserves its traceback
     if state:
         return f"{where} did not finish the work: {said}; --traceback shows where."
     return f"{where} cannot be reached: {said}; start it, or correct DATABASE_URL."

