@@ -27,7 +27,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(command):
     assert done.stderr.startswith("DATABASE_URL=garbage is not a URL")
 
 
-@pytest.mark.parametrize("command", ["migrate", "createcachetable"])
+@pytest.mark.parametrize("command", ["migrate", "changepassword"])
 def test_a_database_that_is_down_is_one_line_and_exit_code_3(command):
     done = manage(command, DATABASE_URL=NOWHERE)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
