@@ -13,7 +13,7 @@ def main() -> None:
     with command_line.plain_errors(show_traceback="--traceback" in sys.argv):
         if command_line.needs_database(sys.argv):
             embedded_postgres.provide()
-            command_line.read_settings()
+            command_line.read_settings(sys.argv)
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(sys.argv)

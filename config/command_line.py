@@ -19,8 +19,10 @@ def needs_database(argv: list[str]) -> bool:
     return len(argv) > 1 and not NEEDS_NO_DATABASE.intersection(argv[1:])
 
 
-def read_settings() -> None:
+def read_settings(argv: list[str]) -> None:
     """Fail on a wrong setting now; some of Django's commands would carry on without settings and say something else."""
+    if any(word.startswith(("--settings", "--pythonpath")) for word in argv):
+        return  # Django has to read these first
     from django.conf import settings
 
     settings.DATABASES  # noqa: B018  (the first access reads the settings)

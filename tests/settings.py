@@ -6,7 +6,6 @@ numbered, so that two runs at a time do not drop each other's; a lock that ends 
 
 import fcntl
 import os
-from typing import IO
 
 from config import embedded_postgres
 
@@ -18,22 +17,22 @@ from config.settings import BASE_DIR, DATABASES, INSTALLED_APPS  # noqa: E402
 NUMBER = "TEST_DATABASE_NUMBER"
 
 
-def claim_number() -> IO[str] | None:
-    """Lock the first free number; the workers of a parallel run inherit it in the environment."""
+def claim_number() -> None:
+    """Lock the first free number until the process ends; the workers of a parallel run inherit it."""
     (BASE_DIR / ".data").mkdir(mode=0o700, exist_ok=True)
     for number in range(100):
-        file = (BASE_DIR / ".data" / f"tests-{number}.lock").open("w")
+        lock = os.open(BASE_DIR / ".data" / f"tests-{number}.lock", os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.close()
+            os.close(lock)
             continue
         os.environ[NUMBER] = str(number)
-        return file
-    return None
+        return
 
 
-held = None if NUMBER in os.environ else claim_number()
+if NUMBER not in os.environ:
+    claim_number()
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.toy"]
-DATABASES["default"]["TEST"] = {"NAME": f"test_holdtrue_{os.environ.get(NUMBER, 'x')}"}
+INSTALLED_APPS = [*INSTALLED_APPS, "django_migration_linter", "tests.toy"]
+DATABASES["default"]["TEST"] = {"NAME": f"test_holdtrue_{os.environ[NUMBER]}"}

@@ -50,6 +50,10 @@ def test_a_database_that_was_never_migrated_says_how_to():
     assert "run `manage.py migrate`" in done.stderr
 
 
+def test_other_settings_may_be_named():
+    assert manage("check", "--settings", "no.such.module").stderr.count("No module named 'no'") == 1
+
+
 @pytest.mark.parametrize("question", ["help", "--version", "--help"])
 def test_help_needs_no_database(question):
     assert manage(question, DATABASE_URL="", EMBEDDED_PG_BIN="/nowhere").returncode == 0

@@ -31,7 +31,7 @@ def begins_transactions(source):
     return any(name.startswith("django.db.transaction") for name in imported(source))
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", sorted(modules()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_transactions_begin_in_verbs_only(path):
     assert not begins_transactions(path.read_text())
 

@@ -199,7 +199,7 @@ def test_an_initdb_that_was_killed_leaves_nothing_behind(place):
 
 
 def test_acknowledged_rows_survive_a_kill_of_the_server(place):
-    acknowledged: list[int] = []
+    acknowledged = []
     with psycopg.connect(provide(), autocommit=True) as connection:
         connection.execute("CREATE TABLE line (id bigint)")
     writer = threading.Thread(target=write_until_it_fails, args=(provide(), acknowledged))
