@@ -42,7 +42,8 @@ test-all: ## Run the tests on Django 5.2 and 6.1, PostgreSQL 18 and 15
 	  echo "PostgreSQL from $(SYSTEM_POSTGRES):"; \
 	  EMBEDDED_PG_BIN="$(SYSTEM_POSTGRES)" $(MAKE) --no-print-directory test; \
 	else echo "SKIPPED: PostgreSQL 15, there is none in $(SYSTEM_POSTGRES)" >&2; fi
-	@for python in python3.13 "$$(pyenv root 2>/dev/null)"/versions/3.13*/bin/python3.13; do \
+	@found=; \
+	for python in python3.13 "$$(dirname "$$(command -v pyenv)")"/../versions/3.13*/bin/python3.13; do \
 	  if "$$python" -c "" 2>/dev/null; then found="$$python"; break; fi; \
 	done; \
 	if [ -n "$$found" ]; then \
