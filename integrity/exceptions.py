@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-class IntegrityError(Exception):
+class EngineError(Exception):
     """Base of everything that the engine refuses or cannot do. ``exit_code`` is that of the command."""
 
     exit_code = 3
 
 
-class UsageError(IntegrityError):
+class UsageError(EngineError):
     """A request that names something unknown or contradicts itself; nothing was done."""
 
     exit_code = 2
@@ -32,11 +32,11 @@ class UnknownName(UsageError):
         super().__init__(f"Unknown {kind} {wanted!r}. Known: {listed}.")
 
 
-class NotChecked(IntegrityError):
+class NotChecked(EngineError):
     """Something could not be looked at: a missing table, a database that is down, a cancelled query."""
 
 
-class Refused(IntegrityError):
+class Refused(EngineError):
     """A repair or undo that was stopped before it wrote anything."""
 
 
@@ -46,3 +46,8 @@ class RunInProgress(Refused):
 
 class LostRun(Refused):
     """This process was declared dead and another one took its run over."""
+
+
+def sentence(error: Exception) -> str:
+    """The first line of an error, for records and terminals."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

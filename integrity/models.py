@@ -60,7 +60,6 @@ class Result(models.Model):
     changes = models.BigIntegerField(default=0)
     skipped = models.BigIntegerField(default=0, help_text="Keys that moved or stayed locked and were left alone.")
     seconds = models.FloatField(null=True)
-    cursor = models.JSONField(null=True, help_text="The last key done; saved with the batch that did it.")
     writes = models.BooleanField(default=False, help_text="True for runs of which one at a time may work on a rule.")
     error = models.TextField(blank=True)
 

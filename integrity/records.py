@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from integrity import statuses
@@ -136,6 +136,18 @@ def resolve(rule: Rule, run: Run, keys: Sequence[Key]) -> int:
         status=Violation.Status.OPEN,
         key__in=[rule.key_as_json(key) for key in keys],
     ).update(status=Violation.Status.RESOLVED, resolved_at=timezone.now())
+
+
+def progress(run: Run, rule: Rule, changes: int) -> None:
+    """A batch is done; called in its transaction."""
+    Result.objects.filter(run=run, rule=rule.label).update(changes=F("changes") + changes)
+    # Now, not when the batch began: whoever waited for its lock must not take the run for dead.
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
+
+
+def changes_so_far(run: Run, rule: Rule) -> int:
+    """Rows that a run which is gone on with has written already."""
+    return Result.objects.filter(run=run, rule=rule.label).values_list("changes", flat=True).first() or 0
 
 
 def _hashable(key: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

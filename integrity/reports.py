@@ -37,6 +37,10 @@ class RuleReport:
     strategy: str = ""
     changes: int = 0
     skipped: int = 0
+    reasons: list[str] = field(default_factory=list)
+    """Why keys were skipped, the first few."""
+    brake: str = ""
+    """In a dry run: that the brake would stop this, and how to open it."""
     planned: list[PlannedChange] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     error: str = ""

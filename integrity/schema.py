@@ -1,15 +1,22 @@
-"""What the database really has: tables, columns, triggers, foreign keys."""
+"""What the database really has: tables, columns, triggers, foreign keys. Read from the catalog, never assumed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
+from django.db.models import Model
 
+from integrity.exceptions import Refused
 from integrity.statement import Statement, fetch
 
 if TYPE_CHECKING:
     from integrity.rules.base import Rule
+
+# Bits of pg_trigger.tgtype.
+_EVENT_BIT = {"insert": 4, "delete": 8, "update": 16}
 
 
 def missing_tables(rule: Rule, using: str) -> list[str]:
@@ -20,3 +27,107 @@ def missing_tables(rule: Rule, using: str) -> list[str]:
         Statement("SELECT t FROM unnest(%s::text[]) AS t WHERE to_regclass(quote_ident(t)) IS NULL ORDER BY t", (tables,)),
     )
     return [row["t"] for row in rows]
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    """As PostgreSQL writes it, with length or scale."""
+    generated: bool
+
+
+def columns(table: str, connection: Any) -> list[Column]:
+    """The columns that a table has now."""
+    rows = fetch(
+        connection,
+        Statement(
+            "SELECT attname, format_type(atttypid, atttypmod) AS type, attgenerated <> '' AS generated"
+            " FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s)) AND attnum > 0 AND NOT attisdropped"
+            " ORDER BY attnum",
+            (table,),
+        ),
+    )
+    return [Column(row["attname"], row["type"], row["generated"]) for row in rows]
+
+
+def require_declared(models: Iterable[type[Model]], connection: Any) -> None:
+    """Refuse to work on tables other than the declared ones: a wrong database or search_path, a missing migration."""
+    for model in models:
+        opts = model._meta
+        found = {column.name: column.type for column in columns(opts.db_table, connection)}
+        where = f"in the database {connection.settings_dict['NAME']!r}"
+        if not found:
+            raise Refused(f"The table {opts.db_table} is not {where}. Is it the right database and search_path? Run: manage.py migrate")
+        for field in opts.local_concrete_fields:
+            if field.column is None:
+                continue
+            if field.column not in found:
+                raise Refused(
+                    f"{opts.db_table} has no column {field.column!r} {where}, which {opts.label} declares. Run: manage.py migrate"
+                )
+            declared = _type_name(field.db_type(connection), connection)
+            if declared and declared != found[field.column]:
+                raise Refused(
+                    f"{opts.db_table}.{field.column} is {found[field.column]} {where}, and {opts.label} declares {declared}."
+                    " Run: manage.py migrate"
+                )
+
+
+def _type_name(declared: str, connection: Any) -> str | None:
+    """A type as the catalog writes it; None for one that only exists elsewhere."""
+    key = ("integrity_type_name", declared)
+    cache = connection.__dict__.setdefault("_integrity_types", {})
+    if key not in cache:
+        match = fetch(
+            connection,
+            Statement("SELECT pg_catalog.format_type(to_regtype(%s), NULL) AS base", (declared,)),
+        )[0]["base"]
+        scale = declared[declared.index("(") :].replace(" ", "") if "(" in declared and match else ""
+        cache[key] = f"{match}{scale}" if match else None
+    return cache[key]
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key that points at a table."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    targets: tuple[str, ...]
+    on_delete: str
+    """pg_constraint.confdeltype: a no action, r restrict, c cascade, n set null, d set default."""
+
+
+def foreign_keys_to(table: str, connection: Any) -> list[ForeignKey]:
+    """The foreign keys of the catalog that refer to a table."""
+    rows = fetch(
+        connection,
+        Statement(
+            "SELECT c.conname, k.relname, c.confdeltype,"
+            " array(SELECT attname::text FROM unnest(c.conkey) WITH ORDINALITY u(n, i)"
+            "  JOIN pg_attribute ON attrelid = c.conrelid AND attnum = n ORDER BY i) AS cols,"
+            " array(SELECT attname::text FROM unnest(c.confkey) WITH ORDINALITY u(n, i)"
+            "  JOIN pg_attribute ON attrelid = c.confrelid AND attnum = n ORDER BY i) AS targets"
+            " FROM pg_constraint c JOIN pg_class k ON k.oid = c.conrelid"
+            " WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid = to_regclass(quote_ident(%s)) ORDER BY k.relname, c.conname",
+            (table,),
+        ),
+    )
+    return [ForeignKey(r["conname"], r["relname"], tuple(r["cols"]), tuple(r["targets"]), r["confdeltype"]) for r in rows]
+
+
+def triggers(table: str, operation: str, written: Iterable[str], connection: Any) -> list[str]:
+    """Names of enabled triggers of people that an operation would fire; ``written`` are the columns that it sets."""
+    rows = fetch(
+        connection,
+        Statement(
+            "SELECT tgname FROM pg_trigger t WHERE tgrelid = to_regclass(quote_ident(%s)) AND NOT tgisinternal"
+            " AND tgenabled <> 'D' AND tgtype::int & %s > 0 AND (%s <> 'update' OR cardinality(tgattr::int2[]) = 0 OR EXISTS ("
+            "  SELECT FROM pg_attribute WHERE attrelid = tgrelid AND attnum = ANY(tgattr::int2[]) AND attname = ANY(%s::text[])))"
+            " ORDER BY tgname",
+            (table, _EVENT_BIT[operation], operation, list(written)),
+        ),
+    )
+    return [row["tgname"] for row in rows]

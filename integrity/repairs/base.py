@@ -44,6 +44,8 @@ class Repair(ABC):
 
     verb: ClassVar[str]
     """What it does, for people."""
+    follows_reference: ClassVar[bool] = False
+    """True when it makes rows follow other rows, and so must not run when those are gone."""
 
     def __init__(self, *, allow_triggers: Sequence[str] = ()) -> None:
         self.allow_triggers = tuple(allow_triggers)
@@ -55,6 +57,10 @@ class Repair(ABC):
     @abstractmethod
     def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
         """What to write for the violations in scope, computed from the rows as they are now. Set-based."""
+
+    def columns(self, rule: Rule) -> tuple[str, ...]:
+        """The columns that it sets; ``*`` when it inserts or deletes rows."""
+        return ("*",)
 
     def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
         """What makes the repair unfit for the rule; found when Django starts."""

@@ -23,9 +23,14 @@ class Recompute(Repair):
     """Set the columns of a Derived rule to their expected values, and its stamps with them."""
 
     verb = "set the stored value to the expected one"
+    follows_reference = True
 
     def writes(self, rule: Rule) -> list[type[Model]]:
         return [rule.model]
+
+    def columns(self, rule: Rule) -> tuple[str, ...]:
+        derived = cast("Derived", rule)
+        return tuple(derived.field(column).column for column in (*derived.equals, *derived.stamps))
 
     def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
         if rule.kind != "derived":

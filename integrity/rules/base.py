@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import decimal
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "info"]
 SEVERITIES = ("error", "warning", "info")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-Strategy = "Repair | Sequence[Repair]"
 
 
 class Rule(ABC):
@@ -85,6 +83,10 @@ class Rule(ABC):
     def reads_whole(self) -> tuple[type[Model], ...]:
         """Models of which any row may concern any key, so that the rule can only be checked whole."""
         return ()
+
+    def stands_on(self) -> set[type[Model]]:
+        """Models whose rows the expected values follow; when all of them are empty, something was lost."""
+        return set()
 
     def problems(self) -> Iterable[WrongDeclaration]:
         """What is wrong with the declaration of this kind; found when Django starts."""
@@ -171,5 +173,3 @@ class Rule(ABC):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label}>"
 
-
-Tolerance = decimal.Decimal | float | int | datetime.timedelta

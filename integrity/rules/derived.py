@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from django.core.exceptions import FieldError
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import (
-    Aggregate,
-    DecimalField,
-    DurationField,
-    F,
-    Field,
-    FloatField,
-    Func,
-    IntegerField,
-    Max,
-    Min,
-    Model,
-    Sum,
-)
-from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Round
+from django.db.models import Aggregate, F, Field, FloatField, Model, Sum
 
 from integrity.compiler import many_path, nodes_of, select
 from integrity.exceptions import WrongDeclaration
@@ -32,9 +15,10 @@ from integrity.expressions import Latest, PerKey
 from integrity.keys import columns_of
 from integrity.paths import Path, lookups, resolve
 from integrity.repairs.recompute import Recompute
-from integrity.rules.base import Rule, Tolerance
+from integrity.rules.base import Rule
+from integrity.rules.comparison import Tolerance, at_precision, differs
 from integrity.scope import Scope
-from integrity.statement import Statement, compose, joined, name, value
+from integrity.statement import Statement, compose, joined
 
 Truth = Literal["rows", "column"]
 
@@ -85,7 +69,10 @@ class Derived(Rule):
         """Every row in scope with its actual and expected values, right or wrong."""
         columns: dict[str, Any] = {f"key__{key.name}": F(key.name) for key in columns_of(self.model)}
         columns |= {f"actual__{column}": F(column) for column in self.equals}
-        columns |= {f"expected__{column}": self._rounded(column) for column in self.equals}
+        columns |= {
+            f"expected__{column}": at_precision(self.model, self.field(column), expression)
+            for column, expression in self.equals.items()
+        }
         columns |= {f"evidence__{label}": expression for label, expression in self.evidence.items()}
         return select(self.model, columns, using=using, where=self.where, scope=scope)
 
@@ -101,7 +88,7 @@ class Derived(Rule):
         """The aggregates of all expressions."""
         return [node for expression in self.equals.values() for node in nodes_of(expression)]
 
-    def sources(self) -> set[type[Model]]:
+    def stands_on(self) -> set[type[Model]]:
         """The models whose rows the aggregates stand on."""
         found = set(self.reads_whole())
         for node in self.nodes():
@@ -121,46 +108,8 @@ class Derived(Rule):
         """The field of a stored value."""
         return self.model._meta.get_field(column)  # type: ignore[return-value]
 
-    # How a difference is told
-
     def _wrong(self) -> Statement:
-        return compose("({columns})", columns=joined(" OR ", (self._differs(column) for column in self.equals)))
-
-    def _differs(self, column: str) -> Statement:
-        actual, expected = name("d", f"actual__{column}"), name("d", f"expected__{column}")
-        distinct = compose("{a} IS DISTINCT FROM {e}", a=actual, e=expected)
-        if not self.tolerance or not is_measure(self.field(column)):
-            return distinct
-        # NULL and NaN make the comparison unknown or false, and so stay violations.
-        return compose(
-            "({distinct} AND ({distance} <= {tolerance}) IS NOT TRUE)",
-            distinct=distinct,
-            distance=distance(self.field(column), actual, expected),
-            tolerance=value(self.tolerance),
-        )
-
-    def _rounded(self, column: str) -> Any:
-        """The expression at the precision that the column can hold, or a repair would never come to rest."""
-        expression, field = self.equals[column], self.field(column)
-        if isinstance(field, DecimalField):
-            if self._fits(expression, field):
-                return expression
-            return Func(expression, template=f"round((%(expressions)s)::numeric, {field.decimal_places})", output_field=field)
-        if isinstance(field, IntegerField) and not self._whole(expression):
-            return Round(expression)
-        return expression
-
-    def _fits(self, expression: Any, field: DecimalField[Any, Any]) -> bool:
-        """True for sums and picks of columns that have no more decimal places than the stored one."""
-        if not _additive(expression):
-            return False
-        ends = [resolve(self.model, lookup).field for lookup in lookups(expression)]
-        return all(isinstance(end, DecimalField) and end.decimal_places <= field.decimal_places for end in ends)
-
-    def _whole(self, expression: Any) -> bool:
-        fields = [resolve(self.model, lookup).field for lookup in lookups(expression)]
-        averages = any(type(node).__name__ == "Avg" for node in nodes_of(expression))
-        return not averages and not any(isinstance(end, DecimalField | FloatField) for end in fields)
+        return compose("({columns})", columns=joined(" OR ", (differs(self.field(column), self.tolerance) for column in self.equals)))
 
     def _follows_rows(self) -> bool:
         return all(is_plain_column(self.model, column) for column in self.equals)
@@ -224,46 +173,6 @@ def _outside(expression: Any) -> Iterable[str]:
             yield from _outside(source)
 
 
-def _additive(expression: Any) -> bool:
-    """True when only + and - are used, so that no decimal place is added."""
-    match expression:
-        case F():
-            return True
-        case Latest():
-            return True
-        case Sum() | Max() | Min():
-            return _additive(expression.get_source_expressions()[0])
-        case CombinedExpression(connector=connector):
-            return connector in ("+", "-") and all(_additive(side) for side in (expression.lhs, expression.rhs))
-    return False
-
-
 def is_plain_column(model: type[Model], column: str) -> bool:
     """True for a field that is stored in the model's own table and that a repair can set."""
     return any(field.name == column and not field.generated for field in model._meta.local_concrete_fields)
-
-
-def is_measure(field: Field[Any, Any]) -> bool:
-    """True for fields whose values have a distance."""
-    return isinstance(field, DecimalField | IntegerField | FloatField | DurationField) or _is_time(field)
-
-
-def _is_time(field: Field[Any, Any]) -> bool:
-    return field.get_internal_type() in {"DateTimeField", "DateField"}
-
-
-def distance(field: Field[Any, Any], actual: Any, expected: Any) -> Statement:
-    """How far two values are apart; an interval has no abs()."""
-    if isinstance(field, DurationField) or _is_time(field):
-        return compose("GREATEST({a} - {e}, {e} - {a})", a=actual, e=expected)
-    return compose("abs({a} - {e})", a=actual, e=expected)
-
-
-def apart(actual: Any, expected: Any) -> Any:
-    """The distance of two values read from the database, or None where it has no meaning."""
-    numbers = (int, float, decimal.Decimal)
-    if isinstance(actual, numbers) and isinstance(expected, numbers):
-        return abs(decimal.Decimal(str(actual)) - decimal.Decimal(str(expected)))
-    if isinstance(actual, datetime.timedelta) and isinstance(expected, datetime.timedelta):
-        return abs(actual - expected)
-    return None

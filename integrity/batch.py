@@ -1,0 +1,132 @@
+"""One batch of a repair: the order of its steps is what makes it safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from integrity import records
+from integrity.cascades import follow
+from integrity.journal import inserted_since, last_change, note_columns, write
+from integrity.keys import Key
+from integrity.look import finding
+from integrity.models import Run
+from integrity.observer import Observer
+from integrity.ordering import Job
+from integrity.plan import Plan
+from integrity.registry import registry
+from integrity.repairs.base import INSERT
+from integrity.reports import Finding, PlannedChange
+from integrity.safety import DoNoHarm, enter, lock_parents, refuse_triggers
+from integrity.scope import Scope
+
+STEPS = ("locked", "planned", "written", "checked", "recorded", "committed")
+"""What an Observer is told of, in this order; all but the last inside the transaction."""
+
+
+@dataclass
+class Outcome:
+    """What became of the keys of one batch."""
+
+    changes: int = 0
+    left: dict[Key, Finding] = field(default_factory=dict)
+    """Keys that still break the rule."""
+    moved: set[Key] = field(default_factory=set)
+    """Keys of which a row changed between plan and lock; nothing was written for them."""
+    protected: set[Key] = field(default_factory=set)
+    """Keys whose rows another table refers to and protects; nothing was written for them."""
+    tables: dict[str, int] = field(default_factory=dict)
+    """Rows planned by table."""
+    planned: list[PlannedChange] = field(default_factory=list)
+
+
+class Batch:
+    """Repairs some keys of a rule in one transaction.
+
+    exempt: labels of rules that may be broken in between, because the same run repairs them afterwards.
+    """
+
+    def __init__(self, job: Job, run: Run, connection: Any, exempt: set[str], observer: Observer) -> None:
+        self.rule, _, self.steps = job
+        self.run, self.connection, self.exempt, self.observer = run, connection, exempt, observer
+        self.allowed = {trigger for step in self.steps for trigger in step.allow_triggers}
+
+    def carry_out(self, keys: Sequence[Key], brake: Callable[[dict[str, int]], None], sample: int) -> Outcome:
+        """Lock, plan, check, write, check again, record. ``brake`` may refuse what is planned.
+
+        Raises Refused for what would do harm, and DatabaseError; then nothing of the batch stays.
+        """
+        outcome = Outcome()
+        # The parents stay locked from before the plan until the commit: an increment between the two would be lost.
+        with transaction.atomic(durable=True):
+            enter(self.run, [self.rule.label], self.connection)
+            lock_parents(self.rule, keys, DEFAULT_DB_ALIAS)
+            self.observer.reaches("locked")
+            plans = self._locked_plans(keys, outcome)
+            outcome.planned = [change for plan in plans for change in plan.sample(sample)][:sample]
+            self.observer.reaches("planned")
+            refuse_triggers(plans, self.allowed, self.connection)
+            brake(outcome.tables)
+            self._write(plans, keys, outcome)
+            if self.run.dry_run:
+                transaction.set_rollback(True)
+            else:
+                self._record(keys, outcome)
+            self.observer.reaches("recorded")
+        self.observer.reaches("committed")
+        return outcome
+
+    def plans(self, keys: Sequence[Key]) -> list[Plan]:
+        """What the strategy wants to write for these keys as things are now."""
+        writes = [w for step in self.steps for w in step.plan(self.rule, Scope.of(keys), DEFAULT_DB_ALIAS)]
+        return [Plan(self.rule, planned, self.connection) for planned in writes]
+
+    def _locked_plans(self, keys: Sequence[Key], outcome: Outcome) -> list[Plan]:
+        """Plans of rows that are locked and unmoved; referring rows come before the rows that they refer to."""
+        complete: list[Plan] = []
+        for plan in self.plans(keys):
+            if plan.model is not self.rule.model:
+                outcome.moved |= plan.lock()
+            children, protected = follow(plan, self.connection)
+            outcome.protected |= protected
+            for child in children:
+                outcome.moved |= child.lock()
+            complete += [*children, plan]
+        for plan in complete:
+            plan.without(outcome.moved | outcome.protected)
+            table = plan.model._meta.db_table
+            outcome.tables[table] = outcome.tables.get(table, 0) + plan.count()
+        return [plan for plan in complete if plan.count()]
+
+    def _write(self, plans: Sequence[Plan], keys: Sequence[Key], outcome: Outcome) -> None:
+        others = [
+            rule
+            for rule in registry.reading({plan.model for plan in plans})
+            if rule.label not in self.exempt and rule.label != self.rule.label
+        ]
+        guard = DoNoHarm.around(others, plans, self.connection)
+        own = DoNoHarm({self.rule: set(keys)}, self.connection)
+        before = last_change(self.run)
+        for plan in plans:
+            if not self.run.dry_run:
+                note_columns(self.run, plan.model, self.allowed, self.connection)
+            outcome.changes += write(plan, self.run, self.rule.label, self.connection)
+        self.observer.reaches("written")
+        with self.connection.cursor() as cursor:
+            # What a deferred constraint would refuse at COMMIT is refused here, in a dry run too.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for plan in plans:
+            if plan.count(INSERT):
+                guard.add(plan, inserted_since(before, plan.model, self.run, self.connection))
+        guard.check()
+        left = own.look_again() if self.rule.label in self.exempt else own.check()
+        outcome.left = {key: finding(self.rule, row) for key, row in left[self.rule].items()}
+        self.observer.reaches("checked")
+
+    def _record(self, keys: Sequence[Key], outcome: Outcome) -> None:
+        untouched = outcome.left.keys() | outcome.moved
+        records.progress(self.run, self.rule, outcome.changes)
+        records.resolve(self.rule, self.run, [key for key in keys if key not in untouched])

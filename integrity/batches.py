@@ -1,0 +1,79 @@
+"""Working off keys in batches that last about as long as wished, and that give way to the writers they meet."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from django.db import DatabaseError
+from psycopg import errors
+
+from integrity.conf import conf
+from integrity.exceptions import sentence
+from integrity.keys import Key
+
+# Somebody else was faster: worth another try. IntegrityError: a row that we insert was inserted meanwhile.
+_PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.IntegrityError)
+
+
+class Batches:
+    """Calls ``batch(keys)`` until every key is done or skipped.
+
+    A batch answers the keys that moved under it; these are tried again. A batch that meets a lock, a deadlock or a
+    conflicting row is tried again with a pause, then halved, and a single key that still fails is skipped.
+    """
+
+    def __init__(
+        self,
+        batch: Callable[[Sequence[Key]], set[Key]],
+        skip: Callable[[Iterable[Key], str], None],
+    ) -> None:
+        self.batch, self.skip = batch, skip
+        self.size = conf().BATCH_KEYS
+        self.attempts: dict[Key, int] = {}
+
+    def work_off(self, keys: Sequence[Key]) -> None:
+        waiting: deque[Key] = deque(keys)
+        while waiting:
+            batch = [waiting.popleft() for _ in range(min(self.size, len(waiting)))]
+            started = time.monotonic()
+            waiting.extend(self._again(self._try(batch, conf().LOCK_RETRIES)))
+            self._adapt(time.monotonic() - started)
+
+    def _try(self, keys: Sequence[Key], attempts: int) -> set[Key]:
+        for attempt in range(attempts):
+            try:
+                return self.batch(keys)
+            except DatabaseError as error:
+                if not isinstance(error.__cause__, _PASSING):
+                    raise
+                met = error
+                # A random pause, so that two that collided do not collide again.
+                time.sleep(0.05 * 2**attempt * (0.5 + random.random()))  # noqa: S311
+        if len(keys) == 1:
+            self.skip(keys, sentence(met))
+            return set()
+        half = len(keys) // 2
+        parts = (keys[:half], keys[half:])
+        # Halves look for the row that is locked; patience is for the row itself.
+        return set().union(*(self._try(part, conf().LOCK_RETRIES if len(part) == 1 else 1) for part in parts))
+
+    def _again(self, moved: set[Key]) -> list[Key]:
+        again = []
+        for key in sorted(moved, key=str):
+            self.attempts[key] = self.attempts.get(key, 0) + 1
+            if self.attempts[key] < conf().LOCK_RETRIES:
+                again.append(key)
+            else:
+                self.skip([key], "its rows kept changing while it was repaired")
+        return again
+
+    def _adapt(self, seconds: float) -> None:
+        wished = conf().BATCH_SECONDS
+        if seconds > wished * 2:
+            self.size = max(1, self.size // 2)
+        elif seconds < wished / 2:
+            self.size = min(self.size * 2, conf().BATCH_KEYS * 4)
+

@@ -1,0 +1,213 @@
+"""Writing planned rows and their images in one statement, so that neither can be without the other.
+
+Images are text: a column as PostgreSQL prints it under pinned settings, which it reads back as the same value. jsonb of
+the values themselves would lose JSON null, the text of ``json`` and the bounds of arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection as default_connection
+from django.db.models import Max, Model
+from django.utils import timezone
+from psycopg import sql
+
+from integrity.exceptions import Refused
+from integrity.models import Change, Run
+from integrity.plan import Plan
+from integrity.repairs.base import DELETE, INSERT, UPDATE
+from integrity.schema import Column, columns
+from integrity.statement import Statement, compose, joined, name, names, value
+from integrity.statement import run as execute
+
+# jsonb_build_object takes 100 arguments.
+_PAIRS = 50
+
+CHANGES = Change._meta.db_table
+
+
+def image(alias: str, held: Sequence[Column]) -> Statement:
+    """Every column of a row, generated ones left out, as an object of text."""
+    pairs = [
+        compose("{key}, {alias}.{column}::text", key=sql.Literal(c.name), alias=name(alias), column=name(c.name))
+        for c in held
+        if not c.generated
+    ]
+    objects = [
+        compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs[i : i + _PAIRS])) for i in range(0, len(pairs), _PAIRS)
+    ]
+    return joined(" || ", objects)
+
+
+def key_object(alias: str, model: type[Model]) -> Statement:
+    """The primary key of a row as an object of text by column."""
+    pairs = [
+        compose("{key}, {alias}.{column}::text", key=sql.Literal(column), alias=name(alias), column=name(column))
+        for column in pk_columns(model)
+    ]
+    return compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs))
+
+
+def pk_columns(model: type[Model]) -> list[str]:
+    return [field.column for field in model._meta.pk_fields]
+
+
+def write(plan: Plan, run: Run, rule: str, connection: Any) -> int:
+    """Write every planned row and its images. The number of rows written.
+
+    Raises Refused when a row was written otherwise than planned, which undoes the statement's transaction.
+    """
+    held = columns(plan.model._meta.db_table, connection)
+    statements = {DELETE: _delete, UPDATE: _update, INSERT: _insert}
+    written = 0
+    for operation in (DELETE, UPDATE, INSERT):
+        planned = plan.count(operation)
+        if not planned:
+            continue
+        done = execute(connection, statements[operation](plan, run, rule, held))
+        if done != planned:
+            raise Refused(
+                f"{planned} rows of {plan.model._meta.db_table} were to be changed by {operation} and {done} were."
+                " Something else changes the rows that are written: a rule, a trigger or a row security policy."
+            )
+        written += done
+    return written
+
+
+def _delete(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
+    done = compose(
+        "DELETE FROM {table} AS t USING {plan} AS p WHERE p.op = 'delete' AND {same} AND {unmoved}"
+        " RETURNING {key} AS key, {image} AS before, NULL::jsonb AS after",
+        table=name(plan.model._meta.db_table),
+        plan=plan.relation,
+        same=plan.same_row("t", "p"),
+        unmoved=plan.unmoved("t", "p"),
+        key=key_object("t", plan.model),
+        image=image("t", held),
+    )
+    return _journaled(done, run, rule, plan.model)
+
+
+def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
+    sets = [compose("{column} = p.{new}", column=name(c), new=name(f"new__{c}")) for c in plan.sets]
+    parts = {
+        "table": name(plan.model._meta.db_table),
+        "plan": plan.relation,
+        "same": plan.same_row("t", "p"),
+        "key": key_object("t", plan.model),
+        "image": image("t", held),
+    }
+    # The rows are locked, so what this statement sees is what it updates.
+    seen = compose(
+        "SELECT {key} AS key, {image} AS before FROM {table} AS t JOIN {plan} AS p ON p.op = 'update' AND {same}", **parts
+    )
+    done = compose(
+        "UPDATE {table} AS t SET {sets} FROM {plan} AS p WHERE p.op = 'update' AND {same} AND {unmoved}"
+        " RETURNING {key} AS key, {image} AS after",
+        sets=joined(", ", sets),
+        unmoved=plan.unmoved("t", "p"),
+        **parts,
+    )
+    return compose(
+        "WITH seen AS ({seen}), done AS ({done}) INSERT INTO {changes} (run_id, rule, \"table\", key, before, after)"
+        " SELECT {run}, {rule}, {label}, done.key, seen.before, done.after FROM done JOIN seen USING (key)",
+        seen=seen,
+        done=done,
+        changes=name(CHANGES),
+        run=value(run.pk),
+        rule=value(rule),
+        label=value(plan.model._meta.db_table),
+    )
+
+
+def _insert(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
+    defaults = _defaults(plan)
+    columns_ = [*plan.sets, *defaults]
+    values = [compose("p.{new}", new=name(f"new__{c}")) for c in plan.sets]
+    values += [value(default) for default in defaults.values()]
+    done = compose(
+        "INSERT INTO {table} AS t ({columns}) SELECT {values} FROM {plan} AS p WHERE p.op = 'insert'"
+        " RETURNING {key} AS key, NULL::jsonb AS before, {image} AS after",
+        table=name(plan.model._meta.db_table),
+        columns=names(columns_),
+        values=joined(", ", values),
+        plan=plan.relation,
+        key=key_object("t", plan.model),
+        image=image("t", held),
+    )
+    return _journaled(done, run, rule, plan.model)
+
+
+def _journaled(done: Statement, run: Run, rule: str, model: type[Model]) -> Statement:
+    return compose(
+        "WITH done AS ({done}) INSERT INTO {changes} (run_id, rule, \"table\", key, before, after)"
+        " SELECT {run}, {rule}, {label}, key, before, after FROM done",
+        done=done,
+        changes=name(CHANGES),
+        run=value(run.pk),
+        rule=value(rule),
+        label=value(model._meta.db_table),
+    )
+
+
+def _defaults(plan: Plan) -> dict[str, Any]:
+    """Values for the columns that a plan leaves out, as the model would fill them in."""
+    found: dict[str, Any] = {}
+    for field in unplanned(plan.model, plan.sets):
+        if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+            found[field.column] = timezone.now()
+        elif field.has_default():
+            found[field.column] = field.get_db_prep_save(field.get_default(), default_connection)
+    return found
+
+
+def unplanned(model: type[Model], sets: Sequence[str]) -> list[Any]:
+    """Columns of a new row that neither the plan nor the database fills in."""
+    return [
+        field
+        for field in model._meta.local_concrete_fields
+        if field.column not in sets
+        and not field.generated
+        and not field.has_db_default()
+        and field.get_internal_type() not in {"AutoField", "BigAutoField", "SmallAutoField"}
+    ]
+
+
+def last_change(run: Run) -> int:
+    """The journal's number up to which a run has written."""
+    return Change.objects.filter(run=run).aggregate(last=Max("id"))["last"] or 0
+
+
+def inserted_since(before: int, model: type[Model], run: Run, connection: Any) -> Statement:
+    """A SELECT of the rows of a table that a run has inserted since a number of the journal."""
+    return compose(
+        "SELECT t.* FROM {changes} AS c JOIN {table} AS t ON {same}"
+        " WHERE c.run_id = {run} AND c.id > {before} AND c.table = {label} AND c.before IS NULL",
+        changes=name(CHANGES),
+        table=name(model._meta.db_table),
+        same=keyed("t", "c", model, connection),
+        run=value(run.pk),
+        before=value(before),
+        label=value(model._meta.db_table),
+    )
+
+
+def keyed(table: str, change: str, model: type[Model], connection: Any) -> Statement:
+    """The row of the table is that of the change."""
+    types = {column.name: column.type for column in columns(model._meta.db_table, connection)}
+    same = [
+        compose("{t}.{pk} = ({c}.key->>{text})::{type}", t=name(table), c=name(change), pk=name(pk), text=value(pk), type=Statement(types[pk]))
+        for pk in pk_columns(model)
+    ]
+    return joined(" AND ", same)
+
+
+def note_columns(run: Run, model: type[Model], allowed: set[str], connection: Any) -> None:
+    """Keep the types of a table's columns with the run: an undo refuses to guess when one has changed since."""
+    table = model._meta.db_table
+    if table not in run.options["columns"]:
+        run.options["columns"][table] = {c.name: c.type for c in columns(table, connection) if not c.generated}
+        run.options["triggers"] = sorted({*allowed, *run.options["triggers"]})
+        run.save(update_fields=["options"])

@@ -1,0 +1,66 @@
+"""Looking at one rule: what breaks it, how many, out of how many."""
+
+from __future__ import annotations
+
+from django.db import connections, transaction
+
+from integrity import statuses
+from integrity.conf import conf
+from integrity.exceptions import NotChecked
+from integrity.keys import Key
+from integrity.reports import Finding, RuleReport
+from integrity.rules.base import Rule
+from integrity.schema import missing_tables
+from integrity.scope import Scope
+from integrity.statement import Part, Statement, compose, fetch, joined, name, value
+
+
+def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
+    """Fill a report with what a rule finds in scope: exact counts and the lowest keys."""
+    gone = missing_tables(rule, using)
+    if gone and rule.while_exists:
+        report.status = statuses.RETIRED
+        return
+    if gone:
+        raise NotChecked(f"{rule.label} needs the table {gone[0]}, which is not there. Run: manage.py migrate")
+    limit = conf().STORED_VIOLATIONS
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+        rows = fetch(connections[using], _counted(rule, scope, using, limit))
+    report.checked = rows[0]["checked"]
+    report.violations = rows[0]["violations"] or 0
+    report.sample = [finding(rule, row) for row in rows if row["violations"]]
+    report.truncated = report.violations > limit
+    report.status = statuses.VIOLATED if report.violations else statuses.CLEAN
+
+
+def _counted(rule: Rule, scope: Scope, using: str, limit: int, columns: Part = Statement("v.*")) -> Statement:
+    """Population, exact count and the lowest keys in one statement, and so of one moment."""
+    return compose(
+        "SELECT checked.checked, found.* FROM ({population}) AS checked LEFT JOIN ("
+        "SELECT count(*) OVER () AS violations, {columns} FROM ({violations}) AS v ORDER BY {key} LIMIT {limit}"
+        ") AS found ON true",
+        columns=columns,
+        population=rule.population(scope, using),
+        violations=rule.violations(scope, using),
+        key=joined(", ", (name("v", f"key__{key.name}") for key in rule.key_fields)),
+        limit=value(limit),
+    )
+
+
+def finding(rule: Rule, row: dict[str, object]) -> Finding:
+    """A row of ``Rule.violations()`` as a finding."""
+
+    def part(prefix: str) -> dict[str, object]:
+        return {column.removeprefix(prefix): held for column, held in row.items() if column.startswith(prefix)}
+
+    key = tuple(row[f"key__{key.name}"] for key in rule.key_fields)
+    return Finding(key, part("actual__"), part("expected__"), part("evidence__"))
+
+
+def keys_in(rule: Rule, scope: Scope, using: str, limit: int) -> tuple[list[Key], int, int]:
+    """The lowest keys that break a rule, how many break it, and out of how many."""
+    columns = [name("v", f"key__{key.name}") for key in rule.key_fields]
+    rows = fetch(connections[using], _counted(rule, scope, using, limit, columns=joined(", ", columns)))
+    keys = [tuple(row[f"key__{key.name}"] for key in rule.key_fields) for row in rows if row["violations"]]
+    return keys, rows[0]["violations"] or 0, rows[0]["checked"]

@@ -1,0 +1,171 @@
+"""A planned write as a temporary table: what will be written, row by row, while nobody has written it yet."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from django.db.models import Model
+
+from integrity.keys import Key
+from integrity.repairs.base import DELETE, INSERT, UPDATE, Write
+from integrity.reports import PlannedChange
+from integrity.rules.base import Rule
+from integrity.statement import Statement, as_statement, compose, fetch, joined, name, names, run, value
+
+_numbers = itertools.count()
+
+
+class Plan:
+    """Rows to write to one table, each with the key of the violation that it cures.
+
+    The table of the plan is analysed: without statistics the planner sorts whole histories to find a few rows.
+    """
+
+    def __init__(self, rule: Rule, write: Write, connection: Any) -> None:
+        self.rule, self.write, self.connection = rule, write, connection
+        self.model: type[Model] = write.model
+        self.sets, self.guards = write.sets, write.guards
+        self.table = f"integrity_plan_{next(_numbers)}"
+        self.relation = as_statement(name("pg_temp", self.table))
+        run(connection, compose("CREATE TEMP TABLE {table} ON COMMIT DROP AS {rows}", table=name(self.table), rows=write.statement))
+        run(connection, compose("ANALYZE {table}", table=self.relation))
+        self._counts: dict[str, int] | None = None
+
+    @property
+    def owners(self) -> list[str]:
+        return [f"owner__{key.name}" for key in self.rule.key_fields]
+
+    @property
+    def rows(self) -> list[str]:
+        return [f"row__{field.column}" for field in self.model._meta.pk_fields]
+
+    def count(self, operation: str | None = None) -> int:
+        """How many rows are planned, of one operation or in all."""
+        if self._counts is None:
+            counted = fetch(self.connection, compose("SELECT op, count(*) AS n FROM {plan} GROUP BY op", plan=self.relation))
+            self._counts = {row["op"]: row["n"] for row in counted}
+        return sum(self._counts.values()) if operation is None else self._counts.get(operation, 0)
+
+    @property
+    def operations(self) -> list[str]:
+        return [operation for operation in (DELETE, UPDATE, INSERT) if self.count(operation)]
+
+    def same_row(self, table: str, plan: str) -> Statement:
+        """The row of the table is the planned one."""
+        return joined(
+            " AND ",
+            (
+                compose("{t}.{pk} = {p}.{row}", t=name(table), pk=name(field.column), p=name(plan), row=name(f"row__{field.column}"))
+                for field in self.model._meta.pk_fields
+            ),
+        )
+
+    def unmoved(self, table: str, plan: str) -> Statement:
+        """The row still is as it was when the plan was made."""
+        if not self.guards:
+            return Statement("true")
+        return joined(
+            " AND ",
+            (
+                compose("{t}.{c} IS NOT DISTINCT FROM {p}.{old}", t=name(table), c=name(c), p=name(plan), old=name(f"old__{c}"))
+                for c in self.guards
+            ),
+        )
+
+    def lock(self) -> set[Key]:
+        """Lock the rows to write, in key order, and drop from the plan every owner of a row that has moved since.
+
+        All rows of such an owner go: half a repair would be worse than none.
+        """
+        if not (self.count(UPDATE) or self.count(DELETE)):
+            return set()
+        pks = [field.column for field in self.model._meta.pk_fields]
+        held = compose(
+            "SELECT {pks} FROM {table} AS t JOIN {plan} AS p ON {same} WHERE p.op <> 'insert' AND {unmoved}"
+            " ORDER BY {pks} FOR UPDATE OF t",
+            pks=names(pks, of="t"),
+            table=name(self.model._meta.db_table),
+            plan=self.relation,
+            same=self.same_row("t", "p"),
+            unmoved=self.unmoved("t", "p"),
+        )
+        return self.drop_owners(
+            compose(
+                "SELECT {owners} FROM {plan} AS q WHERE q.op <> 'insert' AND NOT EXISTS (SELECT FROM held WHERE {same})",
+                owners=names(self.owners, of="q"),
+                plan=self.relation,
+                same=self.same_row("held", "q"),
+            ),
+            held=held,
+        )
+
+    def drop_owners(self, owners: Statement, held: Statement | None = None) -> set[Key]:
+        """Take the rows of some owners out of the plan. Their keys."""
+        found = fetch(
+            self.connection,
+            compose(
+                "{with} DELETE FROM {plan} AS p WHERE ({columns}) IN ({owners}) RETURNING {columns}",
+                **{"with": compose("WITH held AS MATERIALIZED ({held})", held=held) if held else Statement("")},
+                plan=self.relation,
+                columns=names(self.owners, of="p"),
+                owners=owners,
+            ),
+        )
+        if found:
+            self._counts = None
+        return {tuple(row[owner] for owner in self.owners) for row in found}
+
+    def without(self, keys: set[Key]) -> None:
+        """Take the rows of these owners out of the plan."""
+        for key in keys:
+            same = joined(" AND ", (compose("{c} = {v}", c=name(c), v=value(v)) for c, v in zip(self.owners, key, strict=True)))
+            run(self.connection, compose("DELETE FROM {plan} WHERE {same}", plan=self.relation, same=same))
+        if keys:
+            self._counts = None
+
+    def rows_before(self) -> Statement:
+        """The rows of the table that will be updated or deleted, as they are."""
+        return compose(
+            "SELECT t.* FROM {table} AS t JOIN {plan} AS p ON {same}",
+            table=name(self.model._meta.db_table),
+            plan=self.relation,
+            same=self.same_row("t", "p"),
+        )
+
+    def rows_after(self) -> Statement:
+        """The rows that will be updated or inserted, as they will be; an inserted row has no key yet."""
+        columns = [
+            compose("{new} AS {c}", new=name("p", f"new__{c}"), c=name(c)) if c in self.sets else as_statement(name("t", c))
+            for c in (field.column for field in self.model._meta.local_concrete_fields if field.column)
+        ]
+        return compose(
+            "SELECT {columns} FROM {plan} AS p LEFT JOIN {table} AS t ON {same} WHERE p.op <> 'delete'",
+            columns=joined(", ", columns),
+            plan=self.relation,
+            table=name(self.model._meta.db_table),
+            same=self.same_row("t", "p"),
+        )
+
+    def sample(self, limit: int) -> list[PlannedChange]:
+        """The first planned rows, in the order of the violations that they cure."""
+        rows = fetch(
+            self.connection,
+            compose(
+                "SELECT * FROM {plan} ORDER BY {owners} LIMIT {limit}",
+                plan=self.relation,
+                owners=names(self.owners),
+                limit=value(limit),
+            ),
+        )
+        return [self._change(row) for row in rows]
+
+    def _change(self, row: dict[str, Any]) -> PlannedChange:
+        def part(prefix: str) -> dict[str, Any]:
+            return {c.removeprefix(prefix): v for c, v in row.items() if c.startswith(prefix)}
+
+        new = {} if row["op"] == DELETE else part("new__")
+        owner = tuple(row[owner] for owner in self.owners)
+        return PlannedChange(
+            self.model._meta.db_table, row["op"], part("row__"), owner, part("old__"), new, part("evidence__")
+        )

@@ -1,0 +1,85 @@
+"""repair: carry out a strategy for each of some rules, as one run that can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from django.db import DEFAULT_DB_ALIAS, router
+
+from integrity import leases, records, statuses
+from integrity.exceptions import UsageError
+from integrity.keys import Key
+from integrity.models import Run
+from integrity.observer import Observer
+from integrity.ordering import Job, in_order
+from integrity.reports import Report, RuleReport
+from integrity.rule_repair import RuleRepair
+from integrity.rules.base import Rule
+from integrity.safety import Brake
+from integrity.scope import Scope
+
+
+def repair(
+    work: Iterable[tuple[Rule, str | None]],
+    *,
+    keys: Sequence[Key] | None = None,
+    dry_run: bool = False,
+    max_affected: str | None = None,
+    actor: str | None = None,
+    reason: str = "",
+    sample: int = 20,
+    observer: Observer | None = None,
+) -> Report:
+    """Repair rules, those first whose rows others follow.
+
+    work: rules with the name of a strategy, or None for a rule's only one. keys: only these, which then belong to each
+    rule. dry_run: the same path, each batch rolled back. max_affected: "30%" or "5000", opens the brake. A run that a
+    dead process left is gone on with when the same work is asked for.
+
+    Raises UsageError, RunInProgress and LostRun; what else goes wrong is in the report and its status.
+    """
+    brake = Brake.declared(max_affected)
+    jobs = in_order([(rule, *rule.strategy(strategy)) for rule, strategy in work])
+    for job in jobs:
+        _require_default_database(job)
+    run, resumed = leases.take(
+        [(rule.label, strategy) for rule, strategy, _ in jobs],
+        Run.Verb.REPAIR,
+        exclusive=not dry_run,
+        actor=actor,
+        keys=None if keys is None or not jobs else [jobs[0][0].key_as_json(key) for key in keys],
+        dry_run=dry_run,
+        reason=reason,
+        options={"max_affected": max_affected, "columns": {}, "triggers": []},
+    )
+    report = Report(run.pk, run.verb, dry_run=dry_run, resumed=resumed)
+    with leases.Heartbeat(run):
+        for position, job in enumerate(jobs):
+            later = [rule for rule, _, _ in jobs[position + 1 :]]
+            report.rules.append(
+                RuleRepair(job, run, Scope.of(keys), brake, later, observer or Observer(), sample).perform()
+            )
+            if report.rules[-1].status in (statuses.FAILED, statuses.REFUSED):
+                _leave_out(report, run, jobs[position + 1 :])
+                break
+    records.close_run(run, report.status, "; ".join(rule.error for rule in report.rules if rule.error))
+    return report
+
+
+def _leave_out(report: Report, run: Run, rest: Sequence[Job]) -> None:
+    """What was not begun because an earlier rule failed is said to be so."""
+    for rule, strategy, _ in rest:
+        error = "Not begun, because an earlier rule of this run was not finished."
+        report.rules.append(RuleReport(rule.label, strategy=strategy, status=statuses.REFUSED, error=error))
+        records.save_result(run, report.rules[-1])
+
+
+def _require_default_database(job: Job) -> None:
+    rule, _, steps = job
+    for model in {model for step in steps for model in step.writes(rule)}:
+        alias = router.db_for_write(model)
+        if alias != DEFAULT_DB_ALIAS:
+            raise UsageError(
+                f"{rule.label} would write {model._meta.label}, which lives in the database {alias!r}. Repairs work in"
+                f" {DEFAULT_DB_ALIAS!r}, where the journal is: a change and its image must commit together."
+            )

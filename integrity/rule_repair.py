@@ -1,0 +1,229 @@
+"""The repair of one rule within a run: finding the keys, measuring the whole plan, working it off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db.models import Q
+
+from integrity import records, statuses
+from integrity.batch import Batch, Outcome
+from integrity.batches import Batches
+from integrity.conf import conf
+from integrity.exceptions import EngineError, LostRun, Refused, sentence
+from integrity.keys import Key
+from integrity.look import keys_in, look
+from integrity.models import Run
+from integrity.observer import Observer
+from integrity.ordering import Job, feeds_itself
+from integrity.registry import registry
+from integrity.reports import Finding, RuleReport
+from integrity.rules.base import Rule
+from integrity.safety import Brake
+from integrity.schema import missing_tables, require_declared
+from integrity.scope import Scope
+
+MAX_PASSES = 100
+
+
+class RuleRepair:
+    """One rule, one strategy. ``later``: rules that the same run repairs afterwards."""
+
+    def __init__(
+        self, job: Job, run: Run, scope: Scope, brake: Brake, later: Sequence[Rule], observer: Observer, sample: int
+    ) -> None:
+        self.rule, strategy, self.steps = job
+        self.run, self.scope, self.brake, self.observer, self.sample = run, scope, brake, observer, sample
+        self.connection = connections[DEFAULT_DB_ALIAS]
+        self.report = RuleReport(self.rule.label, strategy=strategy)
+        self.models = {model for step in self.steps for model in step.writes(self.rule)}
+        self.feeds_itself = feeds_itself(self.rule, self.steps)
+        self.exempt = {rule.label for rule in later} | ({self.rule.label} if self.feeds_itself else set())
+        self.batch = Batch(job, run, self.connection, self.exempt, observer)
+        self.left: dict[Key, Finding] = {}
+        self.measured = False
+        self.planned: dict[str, int] = {}
+
+    def perform(self) -> RuleReport:
+        """Do it and say what happened; raises LostRun alone."""
+        started = time.perf_counter()
+        self.report.changes = records.changes_so_far(self.run, self.rule)
+        try:
+            self._perform()
+        except LostRun:
+            raise
+        except (DatabaseError, EngineError) as error:
+            self.report.error = sentence(error)
+            self.report.status = statuses.FAILED
+            if isinstance(error, Refused):
+                # "Refused" promises that nothing was written.
+                self.report.status = statuses.PARTIAL if self.report.changes else statuses.REFUSED
+        self.report.seconds = round(time.perf_counter() - started, 3)
+        self._record()
+        return self.report
+
+    def _perform(self) -> None:
+        if self.rule.while_exists and missing_tables(self.rule, DEFAULT_DB_ALIAS):
+            self.report.status = statuses.RETIRED
+            return
+        require_declared({*self.rule.reads(), *self.models}, self.connection)
+        whole = {rule: _count_whole(rule) for rule in self._whole_rules()}
+        for _ in range(MAX_PASSES):
+            before = self.report.changes
+            self._pass()
+            if self.run.dry_run or not self.feeds_itself or self.report.changes == before:
+                break
+        self._conclude()
+        self._check_whole(whole)
+
+    def _conclude(self) -> None:
+        self.report.sample = list(self.left.values())[: self.sample]
+        if self.run.dry_run:
+            self._brake_of_dry_run()
+        else:
+            self.report.violations = len(self.left)
+        if self.report.skipped:
+            self.report.status = statuses.PARTIAL
+        elif self.report.violations or (self.run.dry_run and self.report.changes):
+            self.report.status = statuses.VIOLATED
+        else:
+            self.report.status = statuses.CLEAN
+
+    # A pass over the violations
+
+    def _pass(self) -> None:
+        """Window after window of violating keys; only the keys of one are held in memory."""
+        after: Key | None = None
+        self.left.clear()
+        accepted = records.accepted_keys(self.rule, self.run.database)
+        while True:
+            scope = Scope(self.scope.keys, after=after, without=accepted, settle=self.rule.settle)
+            keys, found, checked = keys_in(self.rule, scope, DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
+            if after is None:
+                self._begin(checked, found)
+            self.observer.reaches("detected")
+            if found > conf().BATCH_KEYS and not self.run.dry_run:
+                self._measure(scope, keys, found)
+            Batches(self._batch, self._skip).work_off(keys)
+            if found <= len(keys):
+                return
+            after = keys[-1]
+
+    def _begin(self, checked: int, found: int) -> None:
+        self.report.checked = self.report.checked or checked
+        if self.report.violations is None:
+            self.report.violations = found
+        self.observer.begins(self.rule.label, found)
+        if found:
+            self._refuse_empty_reference()
+
+    def _batch(self, keys: Sequence[Key]) -> set[Key]:
+        """Repair some keys. Those whose rows moved meanwhile, to be tried again."""
+        outcome = self.batch.carry_out(keys, self._check_brake, self.sample - len(self.report.planned))
+        self.report.changes += outcome.changes
+        self.report.planned += outcome.planned
+        self._remember(keys, outcome)
+        self._skip(outcome.protected, "rows of another table refer to it and are protected")
+        self.observer.advances(self.rule.label, len(keys) - len(outcome.moved))
+        return outcome.moved
+
+    def _remember(self, keys: Sequence[Key], outcome: Outcome) -> None:
+        for table, rows in outcome.tables.items():
+            self.planned[table] = self.planned.get(table, 0) + rows
+        for key in keys:
+            self.left.pop(key, None)
+        if not self.run.dry_run:
+            self.left |= {key: found for key, found in outcome.left.items() if key not in outcome.moved}
+
+    def _skip(self, keys: Iterable[Key], why: str) -> None:
+        for key in keys:
+            self.report.skipped += 1
+            if len(self.report.reasons) < self.sample:
+                where = ", ".join(f"{column} {part}" for column, part in self.rule.key_as_json(key).items())
+                self.report.reasons.append(f"{where}: {why}")
+            self.left.setdefault(key, Finding(key, {}, {}, {}))
+
+    # The brake
+
+    def _check_brake(self, planned: dict[str, int]) -> None:
+        """A repair of one batch is measured there; a longer one has been measured before its first."""
+        if not self.measured and not self.run.dry_run:
+            self._check_all(planned)
+
+    def _measure(self, scope: Scope, keys: list[Key], found: int) -> None:
+        """Plan everything once before anything is written, so that the brake stops a repair and not half of one."""
+        if self.measured:
+            return
+        planned: dict[str, int] = {}
+        while True:
+            for position in range(0, len(keys), conf().BATCH_KEYS):
+                self._count_planned(keys[position : position + conf().BATCH_KEYS], planned)
+            if found <= len(keys):
+                break
+            scope = scope.beyond(keys[-1])
+            keys, found, _ = keys_in(self.rule, scope, DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
+        self._check_all(planned)
+
+    def _count_planned(self, keys: Sequence[Key], planned: dict[str, int]) -> None:
+        with transaction.atomic():
+            for plan in self.batch.plans(keys):
+                table = plan.model._meta.db_table
+                planned[table] = planned.get(table, 0) + plan.count()
+            transaction.set_rollback(True)
+
+    def _check_all(self, planned: dict[str, int]) -> None:
+        for table, rows in planned.items():
+            self.brake.check(table, rows, self.connection)
+        self.measured = True
+
+    def _brake_of_dry_run(self) -> None:
+        try:
+            self._check_all(self.planned)
+        except Refused as refused:
+            self.report.brake = str(refused)
+
+    # What concerns whole tables
+
+    def _refuse_empty_reference(self) -> None:
+        """Rows that follow an empty table would all become nothing: that is a lost table, not drift."""
+        sources = self.rule.stands_on() if any(step.follows_reference for step in self.steps) else set()
+        if sources and not any(model._base_manager.exists() for model in sources):
+            tables = ", ".join(sorted(model._meta.db_table for model in sources))
+            raise Refused(
+                f"{tables} is empty, so that every value of {self.rule.label} would be recomputed from nothing."
+                " Nothing was written. Restore the rows first, or check that this is the right database."
+            )
+
+    def _whole_rules(self) -> Iterator[Rule]:
+        """Rules that cannot be narrowed to the touched keys: looked at once before and once after."""
+        written = {model._meta.db_table for model in self.models}
+        for rule in registry.reading(self.models):
+            if rule.label != self.rule.label and rule.label not in self.exempt:
+                if written & {model._meta.db_table for model in rule.reads_whole()}:
+                    yield rule
+
+    def _check_whole(self, before: dict[Rule, int]) -> None:
+        if self.run.dry_run or not self.report.changes:
+            return
+        for rule, count in before.items():
+            now = _count_whole(rule)
+            if now > count:
+                self.report.status = statuses.PARTIAL
+                self.report.error = (
+                    f"{rule.label} had {count} violations before and has {now} now; it can only be checked whole."
+                    f" Repair it, or take this back: manage.py integrity undo {self.run.pk}"
+                )
+
+    def _record(self) -> None:
+        records.save_result(self.run, self.report)
+        if not self.run.dry_run:
+            found = [finding for finding in self.left.values() if finding.actual]
+            records.remember(self.rule, self.run, found, looked_at=Q(pk__in=[]), truncated=False)
+
+
+def _count_whole(rule: Rule) -> int:
+    found = RuleReport(rule.label)
+    look(rule, Scope(), DEFAULT_DB_ALIAS, found)
+    return found.violations or 0

@@ -1,0 +1,206 @@
+"""What keeps a repair from doing harm: time limits, the lock of its run, the brake, and the other rules."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from integrity.conf import conf
+from integrity.exceptions import LostRun, Refused, UsageError
+from integrity.keys import Key
+from integrity.models import Run
+from integrity.plan import Plan
+from integrity.rules.base import Rule
+from integrity.rules.comparison import apart
+from integrity.schema import triggers
+from integrity.scope import Scope
+from integrity.statement import Statement, compose, fetch, name, value
+from integrity.touched import touched
+
+# Images are text; these make PostgreSQL print each value so that it reads back the same.
+_PINNED = {
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+}
+
+
+def enter(run: Run, rules: Sequence[str], connection: Any) -> None:
+    """Begin a batch: limits, pinned formats, and proof that the run is still ours.
+
+    The run's row is locked until the batch ends, so that a process that was declared dead, and whose run was taken
+    over, cannot write: it either waits here and finds the new token, or the other one waits for its batch.
+    """
+    limits = {"lock_timeout": f"{conf().LOCK_TIMEOUT_MS}ms", **_PINNED}
+    with connection.cursor() as cursor:
+        settings = ", ".join("set_config(%s, %s, true)" for _ in limits)
+        cursor.execute(f"SELECT {settings}", [part for pair in limits.items() for part in pair])
+    if not Run.objects.select_for_update().filter(pk=run.pk, token=run.token, status="running").exists():
+        raise LostRun(f"Run {run.pk} was taken over by another process, which goes on with it.")
+    with connection.cursor() as cursor:
+        # A second barrier that does not depend on our own table; it ends with the transaction, pooler or not.
+        cursor.execute("SELECT " + ", ".join("pg_advisory_xact_lock(hashtextextended(%s, 0))" for _ in rules), sorted(rules))
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
+
+
+def lock_parents(rule: Rule, keys: Sequence[Key], using: str) -> None:
+    """Lock the rule's rows in key order; what is planned must be computed by a later statement, which sees what
+    a writer that held them has committed."""
+    queryset = Scope.of(keys).restrict_root(rule.model._base_manager.using(using))
+    list(queryset.order_by("pk").select_for_update().values_list("pk"))
+
+
+# The brake
+
+
+@dataclass(frozen=True)
+class Brake:
+    """How much of a table a repair may write: ``rows`` or ``share`` of it, whichever is more."""
+
+    rows: int
+    share: float
+
+    @classmethod
+    def declared(cls, text: str | None) -> Brake:
+        """``30%`` or ``5000``, or the settings for None. Raises UsageError."""
+        if text is None:
+            return cls(conf().MAX_AFFECTED_ROWS, conf().MAX_AFFECTED_SHARE)
+        if match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text.strip()):
+            if float(match[1]) <= 100:
+                return cls(0, float(match[1]) / 100)
+        elif re.fullmatch(r"\d+", text.strip()):
+            return cls(int(text), 0.0)
+        raise UsageError(f"--max-affected {text!r} is neither a share such as 30% nor a number of rows such as 5000.")
+
+    def check(self, table: str, planned: int, connection: Any) -> None:
+        """Raise Refused when more would be written than allowed. The table is counted no further than necessary."""
+        if planned <= self.rows:
+            return
+        wanted = math.ceil(planned / self.share) if self.share else 0
+        counted = self._count(table, wanted, connection)
+        if planned <= self.share * counted:
+            return
+        raise Refused(
+            f"{planned} rows of {table} would be written and {self.describe()} may be ({counted} rows were counted)."
+            f" Nothing was written. Look at the plan with --dry-run; to allow it: --max-affected {planned}"
+        )
+
+    def describe(self) -> str:
+        if not self.share:
+            return f"{self.rows} rows"
+        if not self.rows:
+            return f"{self.share:.10g} of it".replace(f"{self.share:.10g}", f"{self.share * 100:.10g}%")
+        return f"{self.rows} rows or {self.share * 100:.10g}% of it"
+
+    @staticmethod
+    def _count(table: str, wanted: int, connection: Any) -> int:
+        counted = compose(
+            "SELECT count(*) AS n FROM (SELECT FROM {table} LIMIT {wanted}) AS t", table=name(table), wanted=value(wanted)
+        )
+        return int(fetch(connection, counted)[0]["n"])
+
+
+def refuse_triggers(plans: Iterable[Plan], allowed: Iterable[str], connection: Any) -> None:
+    """Refuse to fire a trigger of somebody else: what it writes would be neither journaled nor undone."""
+    for plan in plans:
+        for operation in plan.operations:
+            table = plan.model._meta.db_table
+            foreign = [t for t in triggers(table, operation, plan.sets, connection) if t not in allowed]
+            if foreign:
+                raise Refused(
+                    f"The {operation} of {table} would fire the trigger {', '.join(foreign)}, whose own writes could not"
+                    " be journaled or undone. Nothing was written. If it writes nothing that matters, declare it on the"
+                    f" repair: allow_triggers={foreign!r}."
+                )
+
+
+# Do no harm
+
+Seen = dict[Key, dict[str, Any]]
+
+
+class DoNoHarm:
+    """Rules and those of their keys that a write can concern, looked at before and after it.
+
+    The look before is needed, or every old violation would block every repair.
+    """
+
+    def __init__(self, keys: dict[Rule, set[Key]], connection: Any) -> None:
+        self.connection = connection
+        self.keys = keys
+        self.before = {rule: self._look(rule) for rule in keys}
+
+    @classmethod
+    def around(cls, rules: Sequence[Rule], plans: Sequence[Plan], connection: Any) -> DoNoHarm:
+        """The rules with every key that the planned rows can concern, as they are and as they will be.
+
+        Rules that can only be checked whole are left out.
+        """
+        keys: dict[Rule, set[Key]] = {}
+        for rule in rules:
+            for plan in plans:
+                for source in (plan.rows_before(), plan.rows_after()):
+                    statement = touched(rule, plan.model, source)
+                    if statement is not None:
+                        keys.setdefault(rule, set()).update(tuple(row.values()) for row in fetch(connection, statement))
+        return cls(keys, connection)
+
+    def add(self, plan: Plan, source: Statement) -> None:
+        """Keys of written rows that were not known before, because they had no key yet."""
+        for rule, keys in self.keys.items():
+            statement = touched(rule, plan.model, source)
+            if statement is not None:
+                keys.update(tuple(row.values()) for row in fetch(self.connection, statement))
+
+    def look_again(self) -> dict[Rule, Seen]:
+        """What breaks each rule now."""
+        return {rule: self._look(rule) for rule in self.keys}
+
+    def check(self) -> dict[Rule, Seen]:
+        """What breaks each rule now. Raises Refused naming the rule that is broken anew, or more than before."""
+        after = self.look_again()
+        for rule, violations in after.items():
+            for key, row in violations.items():
+                if worse(self.before[rule].get(key), row):
+                    raise Refused(harm(rule, key, row))
+        return after
+
+    def _look(self, rule: Rule) -> Seen:
+        keys = self.keys[rule]
+        if not keys:
+            return {}
+        rows = fetch(self.connection, rule.violations(Scope.of(sorted(keys, key=str)), self.connection.alias))
+        return {tuple(row[f"key__{key.name}"] for key in rule.key_fields): row for row in rows}
+
+
+def worse(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
+    """True for a violation that was not there, or whose difference grew."""
+    if before is None:
+        return True
+    for column in (c.removeprefix("actual__") for c in after if c.startswith("actual__")):
+        if f"expected__{column}" not in after:
+            continue
+        then = apart(before[f"actual__{column}"], before[f"expected__{column}"])
+        now = apart(after[f"actual__{column}"], after[f"expected__{column}"])
+        if then is not None and (now is None or now > then):
+            return True
+    return False
+
+
+def harm(rule: Rule, key: Key, row: dict[str, Any]) -> str:
+    where = ", ".join(f"{name} {part}" for name, part in rule.key_as_json(key).items())
+    actual = ", ".join(f"{c.removeprefix('actual__')} {v}" for c, v in row.items() if c.startswith("actual__"))
+    expected = ", ".join(f"{v}" for c, v in row.items() if c.startswith("expected__"))
+    return (
+        f"The repair would break {rule.label} at {where} ({actual}; expected {expected}). It was rolled back."
+        f" If {rule.label} has a repair of its own, repair both in one run."
+    )
+
+

@@ -1,0 +1,109 @@
+"""Which keys of a rule the rows of a table can concern. Nothing else computes keys from rows.
+
+Do-no-harm, ``verify`` and enforcement all ask this; they differ only in the source of the rows: rows about to be
+written, images of the journal, transition tables.
+"""
+
+from __future__ import annotations
+
+from django.db.models import Model
+
+from integrity.keys import columns_of
+from integrity.paths import Hop
+from integrity.rules.base import Rule
+from integrity.statement import Statement, compose, joined, name, value
+
+
+def touched(rule: Rule, model: type[Model], source: Statement) -> Statement | None:
+    """A SELECT DISTINCT of the rule's keys, by field name, that rows of ``model`` can concern.
+
+    source: a SELECT with the columns of the model's table. None when the rule can only be checked whole.
+    """
+    if model._meta.db_table in {read._meta.db_table for read in rule.reads_whole()}:
+        return None
+    found = [_root_keys(rule, source)] if model._meta.db_table in root_tables(rule) else []
+    ways = {
+        path.hops[: position + 1]: None
+        for path in rule.all_paths()
+        for position, hop in enumerate(path.hops)
+        if hop.model._meta.db_table == model._meta.db_table
+    }
+    found += [_back(rule, hops, source) for hops in ways]
+    keys = [key.name for key in rule.key_fields]
+    return compose(
+        "SELECT DISTINCT * FROM ({found}) AS k WHERE ({columns}) IS NOT NULL",
+        found=joined(" UNION ALL ", found or [_nothing(rule)]),
+        columns=joined(", ", (name("k", key) for key in keys)),
+    )
+
+
+def root_tables(rule: Rule) -> set[str]:
+    """The table of the rule's model and those of its parents in multi-table inheritance, which share its key."""
+    return {model._meta.db_table for model in (rule.model, *rule.model._meta.all_parents)}
+
+
+def _root_keys(rule: Rule, source: Statement) -> Statement:
+    columns = [
+        compose("r.{column} AS {key}", column=name(key.column), key=name(key.name)) for key in columns_of(rule.model)
+    ]
+    return compose("SELECT {columns} FROM ({source}) AS r", columns=joined(", ", columns), source=source)
+
+
+def _nothing(rule: Rule) -> Statement:
+    columns = [compose("t.{c} AS {k}", c=name(key.column), k=name(key.name)) for key in columns_of(rule.model)]
+    return compose(
+        "SELECT {columns} FROM {table} AS t WHERE false",
+        columns=joined(", ", columns),
+        table=name(rule.model._meta.db_table),
+    )
+
+
+def _back(rule: Rule, hops: tuple[Hop, ...], source: Statement) -> Statement:
+    """Walk the hops backwards, from rows of the last table to the keys of the rule's own."""
+    rows = source
+    for hop in reversed(hops[1:]):
+        rows = _rows_before(hop, rows)
+    (key,) = columns_of(rule.model)
+    first = hops[0]
+    if first.forward or first.generic or first.target not in ("pk", key.name):
+        return compose(
+            "SELECT r.{column} AS {key} FROM ({rows}) AS r",
+            column=name(first.source._meta.pk.column),
+            key=name(key.name),
+            rows=_rows_before(first, rows),
+        )
+    return compose("SELECT r.{fk} AS {key} FROM ({rows}) AS r", fk=_column(first), key=name(key.name), rows=rows)
+
+
+def _rows_before(hop: Hop, rows: Statement) -> Statement:
+    """The rows on the near side of a hop, given those on its far side. Keys travel in an array: one index scan."""
+    template = "SELECT s.* FROM {table} AS s WHERE s.{near} = ANY(ARRAY(SELECT r.{far} FROM ({rows}) AS r))"
+    if hop.generic:
+        template = (
+            "SELECT s.* FROM {table} AS s WHERE s.{near}::text = ANY(ARRAY("
+            "SELECT r.{far}::text FROM ({rows}) AS r WHERE r.{type} = "
+            "(SELECT id FROM django_content_type WHERE app_label = {app} AND model = {model})))"
+        )
+    source = hop.source._meta
+    near, far = (hop.field.column, hop.field.target_field.column) if hop.forward else (_target_column(hop), None)
+    return compose(
+        template,
+        table=name(source.db_table),
+        near=name(near),
+        far=name(far) if far else _column(hop),
+        rows=rows,
+        type=name(hop.model._meta.get_field(hop.field.content_type_field_name).column) if hop.generic else Statement(""),
+        app=value(source.app_label),
+        model=value(source.model_name),
+    )
+
+
+def _column(hop: Hop) -> Statement:
+    return compose("{c}", c=name(hop.model._meta.get_field(hop.column).column))
+
+
+def _target_column(hop: Hop) -> str:
+    opts = hop.source._meta
+    return str(opts.pk.column if hop.target == "pk" else opts.get_field(hop.target).column)
+
+
