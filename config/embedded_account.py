@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import IO, Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+NOBODY = 65534
 HOMES = Path("/var/lib/holdtrue")
 DAEMON = '"$@" </dev/null &'
 
@@ -79,17 +81,7 @@ def choose(binaries: Path, data: Path) -> Account:
     own = _own_name()
     if os.getuid() and own:
         return Account(binaries, client=own)
-    inner = _inner_account()
-    prefix = ("unshare", "--user", f"--map-user={inner.pw_uid}", f"--map-group={inner.pw_gid}", "--")
-    namespace = Account(binaries, client=inner.pw_name, prefix=prefix)
-    if shutil.which("unshare") and _reaches(namespace, binaries, data.parent):
-        return namespace
-    if os.getuid() == 0:
-        return _nobody(binaries, data)
-    raise ImproperlyConfigured(
-        f"The embedded PostgreSQL needs a name for user id {os.getuid()} and user namespaces are not allowed here: "
-        "add the user to /etc/passwd, or set DATABASE_URL to a server of your own."
-    )
+    return _namespace(binaries, data) or _nobody(binaries, data)
 
 
 def _own_name() -> str | None:
@@ -99,9 +91,15 @@ def _own_name() -> str | None:
         return None
 
 
-def _inner_account() -> pwd.struct_passwd:
-    """Any account but root and nobody; the latter stands for every unmapped user inside a namespace."""
-    return min((one for one in pwd.getpwall() if 0 < one.pw_uid < 65534), key=lambda one: one.pw_uid)
+def _namespace(binaries: Path, data: Path) -> Account | None:
+    """A private user namespace where we have the name of any account but nobody, which stands for all other users."""
+    names = sorted((one.pw_uid, one.pw_gid, one.pw_name) for one in pwd.getpwall() if 0 < one.pw_uid < NOBODY)
+    if not names or not shutil.which("unshare"):
+        return None
+    user, group, name = names[0]
+    prefix = ("unshare", "--user", f"--map-user={user}", f"--map-group={group}", "--")
+    account = Account(binaries, client=name, prefix=prefix)
+    return account if _reaches(account, binaries, data.parent) else None
 
 
 def _reaches(account: Account, binaries: Path, directory: Path) -> bool:
@@ -111,9 +109,19 @@ def _reaches(account: Account, binaries: Path, directory: Path) -> bool:
 
 def _nobody(binaries: Path, data: Path) -> Account:
     """The account nobody, with a home under /var/lib; binaries are copied there if it cannot reach them."""
-    user = pwd.getpwnam("nobody")
-    digest = hashlib.sha256(bytes(data)).hexdigest()[:16]
-    home = HOMES / digest
+    if os.getuid():
+        raise ImproperlyConfigured(
+            f"The embedded PostgreSQL needs a name for user id {os.getuid()}, and user namespaces do not work here: "
+            "add the user to /etc/passwd, or set DATABASE_URL to a server of your own."
+        )
+    try:
+        user = pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise ImproperlyConfigured(
+            "The embedded PostgreSQL cannot run as root, there are no user namespaces and no account nobody: "
+            "run the command as another user, or set DATABASE_URL to a server of your own."
+        ) from error
+    home = _home(data)
     for directory in (HOMES, home):
         _make_root_directory(directory)
     outside = Account(binaries, client="root", user=user, home=home)
@@ -121,6 +129,16 @@ def _nobody(binaries: Path, data: Path) -> Account:
     if _reaches(outside, binaries, home / "run"):
         return outside
     return Account(_copy(binaries, home), client="root", user=user, home=home)
+
+
+def _home(data: Path) -> Path:
+    """The home that the data directory links to; without one a new home, in place of those whose link was removed."""
+    if data.is_symlink():
+        return data.resolve().parent
+    digest = hashlib.sha256(bytes(data)).hexdigest()[:16]
+    for forgotten in HOMES.glob(f"{digest}-*"):
+        shutil.rmtree(forgotten, ignore_errors=True)
+    return HOMES / f"{digest}-{secrets.token_hex(4)}"
 
 
 def _make_root_directory(path: Path) -> None:

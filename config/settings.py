@@ -26,6 +26,7 @@ USE_TZ = True
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.postgres",
     "pgtrigger",
     "django_cte",
     "integrity",

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config import embedded_account, embedded_postgres
+from config import embedded_account, embedded_postgres, embedded_server
 
 ROOT = Path(embedded_postgres.__file__).parent.parent
 SYSTEM = Path("/usr/lib/postgresql/15/bin")
@@ -45,7 +45,7 @@ def use(monkeypatch, data):
 def end_server():
     with contextlib.suppress(ImproperlyConfigured, FileNotFoundError):
         embedded_postgres.stop()
-        embedded_postgres.find().sockets.rmdir()
+        embedded_server.find().sockets.rmdir()
 
 
 def provide():
@@ -65,7 +65,7 @@ def started():
 
 
 def data():
-    return embedded_postgres.find().data
+    return embedded_server.find().data
 
 
 def postmaster():
@@ -75,7 +75,7 @@ def postmaster():
 def kill_and_name(pid):
     """Kill the server, and write into the lock files that it leaves the pid of a process that lives today."""
     os.kill(postmaster(), signal.SIGKILL)
-    for file in (data() / "postmaster.pid", embedded_postgres.find().sockets / ".s.PGSQL.5432.lock"):
+    for file in (data() / "postmaster.pid", embedded_server.find().sockets / ".s.PGSQL.5432.lock"):
         file.write_text("\n".join([str(pid), *file.read_text().splitlines()[1:], ""]))
 
 
@@ -135,6 +135,17 @@ def test_without_namespaces_root_runs_it_as_nobody(place, monkeypatch):
 
 
 @as_root
+def test_a_data_directory_that_nobody_lost_is_made_anew(place, monkeypatch):
+    monkeypatch.setattr(embedded_account, "HOMES", place / "homes")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    provide()
+    embedded_postgres.stop()
+    data().unlink()
+    assert ask("SELECT 1") == 1
+    assert len(list((place / "homes").iterdir())) == 1
+
+
+@as_root
 def test_where_nobody_cannot_reach_the_binaries_it_gets_a_copy(place, monkeypatch):
     monkeypatch.setattr(embedded_account, "HOMES", place / "homes")
     monkeypatch.setattr(embedded_account, "_reaches", lambda *whatever: False)
@@ -143,13 +154,14 @@ def test_where_nobody_cannot_reach_the_binaries_it_gets_a_copy(place, monkeypatc
 
 
 @as_root
-def test_a_user_other_than_root_has_a_server_too(place):
+@pytest.mark.parametrize("user", [pytest.param(NOBODY, id="nobody"), pytest.param(54321, id="without_a_name")])
+def test_a_user_other_than_root_has_a_server_too(place, user):
     place.chmod(0o777)
-    drop = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY}); e.provide()"
+    drop = f"os.setgroups([]); os.setgid({user}); os.setuid({user}); e.provide()"
     code = PROVIDE.replace("e.provide()", drop) + "; e.stop()"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"holdtrue-{NOBODY}-" in done.stdout
+    assert f"holdtrue-{user}-" in done.stdout
 
 
 @as_root
@@ -164,7 +176,7 @@ def test_a_data_directory_of_another_user_is_refused(place):
 
 def test_the_socket_directory_is_private_and_nothing_listens_on_the_network(place):
     assert ask("SHOW listen_addresses") == ""
-    found = embedded_postgres.find().sockets.stat()
+    found = embedded_server.find().sockets.stat()
     assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, os.getuid())
 
 
@@ -175,7 +187,7 @@ def test_the_server_lets_in_its_owner_and_no_other_name(place):
 
 def test_a_socket_directory_that_others_may_enter_is_refused(place):
     provide()
-    sockets = embedded_postgres.find().sockets
+    sockets = embedded_server.find().sockets
     sockets.chmod(0o755)
     with pytest.raises(ImproperlyConfigured, match=f"{sockets} is not a private directory"):
         provide()
@@ -253,10 +265,20 @@ def test_a_server_that_hangs_is_reported_within_the_time_limit(place, monkeypatc
     monkeypatch.setenv("EMBEDDED_PG_TIMEOUT", "0.5")
     os.kill(postmaster(), signal.SIGSTOP)
     try:
-        with pytest.raises(ImproperlyConfigured, match=r"runs but did not answer within 0\.5 seconds"):
+        with pytest.raises(ImproperlyConfigured, match=r"runs as process \d+ but did not answer within 0\.5 seconds"):
             provide()
     finally:
         os.kill(postmaster(), signal.SIGCONT)
+
+
+def test_stop_does_not_call_a_server_stopped_that_it_cannot_reach(place, monkeypatch):
+    provide()
+    monkeypatch.setenv("EMBEDDED_PG_TIMEOUT", "0.5")
+    sockets = embedded_server.find().sockets
+    sockets.rename(place / "moved")
+    with pytest.raises(ImproperlyConfigured, match=r"did not answer"):
+        embedded_postgres.stop()
+    (place / "moved").rename(sockets)
 
 
 def test_stop_stops_the_server_once(place):
@@ -267,10 +289,10 @@ def test_stop_stops_the_server_once(place):
 
 def test_a_data_directory_removed_under_a_running_server_is_made_anew(place):
     provide()
-    old, sockets = postmaster(), embedded_postgres.find().sockets
+    old, sockets = postmaster(), embedded_server.find().sockets
     shutil.rmtree(place / "data")
     assert ask("SELECT 1") == 1
-    assert embedded_postgres.find().sockets != sockets
+    assert embedded_server.find().sockets != sockets
     os.kill(old, signal.SIGQUIT)
     shutil.rmtree(sockets, ignore_errors=True)
 
@@ -286,7 +308,7 @@ def test_a_server_that_dies_at_its_start_is_quoted(place):
 def test_an_old_log_is_cut_at_the_next_start(place):
     provide()
     embedded_postgres.stop()
-    log = embedded_postgres.find().log
+    log = embedded_server.find().log
     log.write_bytes(b"x" * (embedded_postgres.LOG_LIMIT + 1))
     provide()
     assert log.stat().st_size < 10_000
