@@ -97,8 +97,8 @@ class Server:
         except (OSError, ValueError, IndexError):
             process = ""
         return (
-            f"The embedded PostgreSQL in {self.data} runs{process} "
-            f"but did not answer within {self.patience:g} seconds: see {self.log}, end it by hand, or set DATABASE_URL to a server of your own."
+            f"The embedded PostgreSQL in {self.data} runs{process} but did not answer in {self.patience:g} seconds: "
+            f"see {self.log}, end the process, or set DATABASE_URL to a server of your own."
         )
 
 

@@ -265,7 +265,7 @@ def test_a_server_that_hangs_is_reported_within_the_time_limit(place, monkeypatc
     monkeypatch.setenv("EMBEDDED_PG_TIMEOUT", "0.5")
     os.kill(postmaster(), signal.SIGSTOP)
     try:
-        with pytest.raises(ImproperlyConfigured, match=r"runs as process \d+ but did not answer within 0\.5 seconds"):
+        with pytest.raises(ImproperlyConfigured, match=r"runs as process \d+ but did not answer in 0\.5 seconds"):
             provide()
     finally:
         os.kill(postmaster(), signal.SIGCONT)
