@@ -58,7 +58,7 @@ bench: $(VENV)/.synced ## Measure time and memory by the size of the data
 	@$(PY) -m tests.benchmarks $(ARGS)
 
 lint: $(VENV)/.synced ## Check style, types, import directions and migrations
-	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff check --quiet --output-format concise .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo
