@@ -1,8 +1,10 @@
 """Holdtrue: what must always be true about data, declared once; analyzed, repaired, verified and undone."""
 
 from integrity.expressions import Latest, PerKey
+from integrity.repairs.adjust import Adjust
 from integrity.repairs.recompute import Recompute
+from integrity.repairs.trim import Trim
 from integrity.rules.always import Always
 from integrity.rules.derived import Derived
 
-__all__ = ["Always", "Derived", "Latest", "PerKey", "Recompute"]
+__all__ = ["Adjust", "Always", "Derived", "Latest", "PerKey", "Recompute", "Trim"]

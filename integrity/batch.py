@@ -128,5 +128,5 @@ class Batch:
 
     def _record(self, keys: Sequence[Key], outcome: Outcome) -> None:
         untouched = outcome.left.keys() | outcome.moved
-        records.progress(self.run, self.rule, outcome.changes)
+        records.progress(self.run, self.rule.label, outcome.changes)
         records.resolve(self.rule, self.run, [key for key in keys if key not in untouched])

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
 from django.db.models import CASCADE, SET_NULL, Model
 
 from integrity.conf import conf
@@ -16,7 +15,7 @@ from integrity.exceptions import Refused
 from integrity.keys import Key
 from integrity.plan import Plan
 from integrity.repairs.base import DELETE, UPDATE, Write
-from integrity.schema import ForeignKey, foreign_keys_to
+from integrity.schema import ForeignKey, find_model, foreign_keys_to
 from integrity.statement import Statement, compose, fetch, joined, name, names, value
 
 
@@ -51,7 +50,7 @@ def follow(plan: Plan, connection: Any, depth: int = 1) -> tuple[list[Plan], set
 def _references(plan: Plan, connection: Any) -> Iterator[tuple[Write, bool]]:
     """A write for the rows behind each reference, and whether they protect what they refer to."""
     for key in foreign_keys_to(plan.model._meta.db_table, connection):
-        model = _model(key.table)
+        model = find_model(key.table)
         if model is None:
             _refuse_unknown(plan, key, connection)
             continue
@@ -152,8 +151,3 @@ def _owners(plan: Plan, connection: Any) -> set[Key]:
         connection, compose("SELECT DISTINCT {owners} FROM {plan}", owners=names(plan.owners), plan=plan.relation)
     )
     return {tuple(row.values()) for row in rows}
-
-
-def _model(table: str) -> type[Model] | None:
-    models = apps.get_models(include_auto_created=True)
-    return next((model for model in models if model._meta.db_table == table and not model._meta.proxy), None)

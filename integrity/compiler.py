@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Aggregate, Count, F, Field, Index, Model, Q, QuerySet, Sum, TextField, Value
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import RawSQL
@@ -210,6 +211,14 @@ def _outside_join(node: Any, alias: str, column: str, output: Field[Any, Any]) -
     if not hasattr(empty, "resolve_expression"):
         empty = Value(empty, output_field=output)
     return Coalesce(value, empty, output_field=output)
+
+
+def common_filter(model: type[Model], node: Aggregate) -> Q | None:
+    """The filter of an aggregate as seen from its rows."""
+    condition = _filter_of(node)
+    path = many_path(model, node)
+    rooted = _Rooted(model, Join("", path), Scope(), DEFAULT_DB_ALIAS)
+    return None if condition is None else rooted.moved(condition)
 
 
 # Subqueries

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError
-from django.db.models import Q
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.models import Model, Q
+from django.utils import timezone
 
 from integrity import records, statuses
-from integrity.exceptions import EngineError, sentence
+from integrity.exceptions import EngineError, UnknownName, UsageError, sentence
+from integrity.journal import images_as_rows
 from integrity.keys import Key
-from integrity.models import Run
+from integrity.models import Change, Run, Violation
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.look import look
 from integrity.reports import Report, RuleReport
 from integrity.rules.base import Rule
+from integrity.schema import model_of
 from integrity.scope import Scope
+from integrity.statement import fetch
+from integrity.touched import touched
 
 
 def analyze(
@@ -44,6 +51,80 @@ def analyze(
         observer.advances(rule.label)
     records.close_run(run, report.status)
     return report
+
+
+def verify(number: int, *, actor: str | None = None, sample: int = 20, observer: Observer | None = None) -> Report:
+    """Look again at every rule that reads a table which a run wrote, for the keys that its changes concern.
+
+    Raises UnknownName for a run that does not exist and UsageError for one that wrote nothing.
+    """
+    observer = observer or Observer()
+    of = get_run(number)
+    connection = connections[DEFAULT_DB_ALIAS]
+    models = [model_of(table) for table in Change.objects.filter(run=of).values_list("table", flat=True).distinct().order_by()]
+    if not models:
+        raise UsageError(f"Run {number} ({of.verb}) changed nothing; there is nothing to verify.")
+    run = records.open_run(Run.Verb.VERIFY, database=of.database, actor=actor, of=of)
+    report = Report(run.pk, run.verb)
+    rules = registry.reading(models)
+    observer.begins("verify", len(rules))
+    for rule in rules:
+        report.rules.append(_analyze_one(rule, run, _concerned(rule, of, models, connection), sample))
+        observer.advances(rule.label)
+    records.close_run(run, report.status)
+    return report
+
+
+def _concerned(rule: Rule, of: Run, models: Sequence[type[Model]], connection: Any) -> Scope:
+    """The keys of a rule that a run's changes concern; everything for a rule that cannot be narrowed."""
+    keys: set[Key] = set()
+    for model in models:
+        if model._meta.db_table not in {read._meta.db_table for read in rule.reads()}:
+            continue
+        statement = touched(rule, model, images_as_rows(of, model, connection))
+        if statement is None:
+            return Scope()
+        keys.update(tuple(row.values()) for row in fetch(connection, statement))
+    return Scope.of(sorted(keys, key=str))
+
+
+def accept(
+    rule: Rule, key: Key, *, by: str, because: str, until: datetime | None = None, using: str = DEFAULT_DB_ALIAS
+) -> Violation:
+    """Accept an exception: it is neither counted nor repaired until it expires. Raises UsageError."""
+    if not because.strip():
+        raise UsageError("An exception is accepted for a reason: give one.")
+    if until is not None and until <= timezone.now():
+        raise UsageError(f"An exception cannot be accepted until {until:%Y-%m-%d %H:%M %Z}, which is past.")
+    found = Violation.objects.filter(rule=rule.label, database=using, key=rule.key_as_json(key)).first()
+    if found is None:
+        where = ", ".join(f"{name} {part}" for name, part in rule.key_as_json(key).items())
+        raise UsageError(f"{rule.label} has no stored violation at {where}. Run: manage.py integrity analyze {rule.label}")
+    found.status = Violation.Status.ACCEPTED
+    found.accepted_by, found.accepted_because, found.accepted_until = by, because, until
+    found.save()
+    return found
+
+
+def revoke(rule: Rule, key: Key, *, using: str = DEFAULT_DB_ALIAS) -> Violation:
+    """Take an acceptance back: the exception counts again. Raises UsageError when there is none."""
+    found = Violation.objects.filter(
+        rule=rule.label, database=using, key=rule.key_as_json(key), status=Violation.Status.ACCEPTED
+    ).first()
+    if found is None:
+        where = ", ".join(f"{name} {part}" for name, part in rule.key_as_json(key).items())
+        raise UsageError(f"{rule.label} has no accepted exception at {where}.")
+    found.status = Violation.Status.OPEN
+    found.save()
+    return found
+
+
+def get_run(number: int) -> Run:
+    """A run by its number. Raises UnknownName listing the latest."""
+    found = Run.objects.filter(pk=number).first()
+    if found is None:
+        raise UnknownName("run", str(number), [str(pk) for pk in Run.objects.values_list("pk", flat=True)[:5]])
+    return found
 
 
 def _analyze_one(rule: Rule, run: Run, scope: Scope, sample: int) -> RuleReport:

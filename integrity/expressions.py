@@ -112,3 +112,22 @@ class Joined(Expression):
     def as_sql(self, compiler: SQLCompiler, connection: Any, **_: Any) -> Any:
         quote = connection.ops.quote_name
         return f"{quote(self.alias)}.{quote(self.column)}", []
+
+
+class Typed(Expression):
+    """An expression as a value of a column's type, so that a bare NULL or text in a plan has one."""
+
+    def __init__(self, expression: Any, field: Field[Any, Any]) -> None:
+        super().__init__(output_field=getattr(field, "target_field", field))
+        self.expression = expression
+        self.column = field
+
+    def get_source_expressions(self) -> list[Any]:
+        return [self.expression]
+
+    def set_source_expressions(self, exprs: Sequence[Any]) -> None:
+        (self.expression,) = exprs
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any, **_: Any) -> Any:
+        text, params = compiler.compile(self.expression)
+        return f"({text})::{self.column.db_type(connection)}", params

@@ -14,6 +14,7 @@ from django.db.models import Max, Model
 from django.utils import timezone
 from psycopg import sql
 
+from integrity.defaults import unplanned
 from integrity.exceptions import Refused
 from integrity.models import Change, Run
 from integrity.plan import Plan
@@ -163,18 +164,6 @@ def _defaults(plan: Plan) -> dict[str, Any]:
     return found
 
 
-def unplanned(model: type[Model], sets: Sequence[str]) -> list[Any]:
-    """Columns of a new row that neither the plan nor the database fills in."""
-    return [
-        field
-        for field in model._meta.local_concrete_fields
-        if field.column not in sets
-        and not field.generated
-        and not field.has_db_default()
-        and field.get_internal_type() not in {"AutoField", "BigAutoField", "SmallAutoField"}
-    ]
-
-
 def last_change(run: Run) -> int:
     """The journal's number up to which a run has written."""
     return Change.objects.filter(run=run).aggregate(last=Max("id"))["last"] or 0
@@ -211,3 +200,20 @@ def note_columns(run: Run, model: type[Model], allowed: set[str], connection: An
         run.options["columns"][table] = {c.name: c.type for c in columns(table, connection) if not c.generated}
         run.options["triggers"] = sorted({*allowed, *run.options["triggers"]})
         run.save(update_fields=["options"])
+
+
+def images_as_rows(run: Run, model: type[Model], connection: Any) -> Statement:
+    """A SELECT of the rows of a table as a run found and as it left them, typed again from their images."""
+    held = {column.name: column.type for column in columns(model._meta.db_table, connection)}
+    typed = [
+        compose("(i.image->>{text})::{type} AS {column}", text=sql.Literal(c), type=Statement(type_), column=name(c))
+        for c, type_ in held.items()
+    ]
+    return compose(
+        "SELECT {typed} FROM {changes} AS c, LATERAL (VALUES (c.before), (c.after)) AS i (image)"
+        " WHERE c.run_id = {run} AND c.table = {label} AND i.image IS NOT NULL",
+        typed=joined(", ", typed),
+        changes=name(CHANGES),
+        run=value(run.pk),
+        label=value(model._meta.db_table),
+    )

@@ -55,7 +55,7 @@ def _resume_or_refuse(rules: Sequence[tuple[str, str]], verb: str, **fields: Any
             )
         )
         for run in holders:
-            if not _is_dead(run):
+            if not is_dead(run):
                 raise RunInProgress(
                     f"Run {run.pk} ({run.verb} by {run.actor} on {run.host}, process {run.pid}) has been working on"
                     f" {', '.join(labels)} for {_age(run)}. Wait for it, or end that process; a run that was not heard of"
@@ -88,7 +88,7 @@ def abandon(run: Run) -> None:
     records.close_run(run, statuses.FAILED, message)
 
 
-def _is_dead(run: Run) -> bool:
+def is_dead(run: Run) -> bool:
     """Not heard of for long, or its process is gone from this machine. A number in use again only delays the take-over."""
     if run.host == socket.gethostname() and not _process_exists(run.pid):
         return True

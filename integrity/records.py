@@ -138,16 +138,16 @@ def resolve(rule: Rule, run: Run, keys: Sequence[Key]) -> int:
     ).update(status=Violation.Status.RESOLVED, resolved_at=timezone.now())
 
 
-def progress(run: Run, rule: Rule, changes: int) -> None:
+def progress(run: Run, rule: str, changes: int) -> None:
     """A batch is done; called in its transaction."""
-    Result.objects.filter(run=run, rule=rule.label).update(changes=F("changes") + changes)
+    Result.objects.filter(run=run, rule=rule).update(changes=F("changes") + changes)
     # Now, not when the batch began: whoever waited for its lock must not take the run for dead.
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
 
 
-def changes_so_far(run: Run, rule: Rule) -> int:
+def changes_so_far(run: Run, rule: str) -> int:
     """Rows that a run which is gone on with has written already."""
-    return Result.objects.filter(run=run, rule=rule.label).values_list("changes", flat=True).first() or 0
+    return Result.objects.filter(run=run, rule=rule).values_list("changes", flat=True).first() or 0
 
 
 def _hashable(key: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -49,7 +49,7 @@ class RuleRepair:
     def perform(self) -> RuleReport:
         """Do it and say what happened; raises LostRun alone."""
         started = time.perf_counter()
-        self.report.changes = records.changes_so_far(self.run, self.rule)
+        self.report.changes = records.changes_so_far(self.run, self.rule.label)
         try:
             self._perform()
         except LostRun:

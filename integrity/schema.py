@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import connections
 from django.db.models import Model
 
@@ -131,3 +132,17 @@ def triggers(table: str, operation: str, written: Iterable[str], connection: Any
         ),
     )
     return [row["tgname"] for row in rows]
+
+
+def model_of(table: str) -> type[Model]:
+    """The model of a table. Raises Refused when none declares it any more."""
+    model = find_model(table)
+    if model is None:
+        raise Refused(f"No model declares the table {table}: its rows cannot be read or put back.")
+    return model
+
+
+def find_model(table: str) -> type[Model] | None:
+    """The model that declares a table, tables of many-to-many relations included."""
+    models = apps.get_models(include_auto_created=True)
+    return next((model for model in models if model._meta.db_table == table and not model._meta.proxy), None)

@@ -58,8 +58,8 @@ def plant_faults(
             *_lose_newest_hour(_take("lost", min(lost, 1), _idle(seed).filter(is_visible=False))),
             *_lose_newest_hour(_take("lost", max(lost - 1, 0), _idle(seed).filter(is_visible=True))),
             *_repeat_newest_hour(_take("duplicated", duplicated, _idle(seed).filter(is_visible=True))),
-            *_shift_total(_take("wrong_totals", wrong_totals, _groups(seed, Group.Kind.CLASS))),
-            *_count_player_twice(_take("counted_twice", counted_twice, _schools_with_a_club_rider(seed))),
+            *_add_to_totals("wrong_totals", _take("wrong_totals", wrong_totals, _classes_off_by(seed, OFF_BY))),
+            *_add_to_totals("counted_twice", _take("counted_twice", counted_twice, _schools_with_club_riders(seed))),
         ]
 
 
@@ -143,21 +143,17 @@ def _lose_newest_hour(players: Sequence[Player]) -> list[Fault]:
     return [Fault("lost", hour.player, -hour.distance_km) for hour in hours]
 
 
-def _shift_total(groups: Sequence[Group]) -> list[Fault]:
-    return _add_to_totals("wrong_totals", [(group, OFF_BY) for group in groups])
+def _classes_off_by(seed: int, km: Decimal) -> list[tuple[Group, Decimal]]:
+    return [(group, km) for group in _groups(seed, Group.Kind.CLASS)]
 
 
-def _schools_with_a_club_rider(seed: int) -> list[tuple[Group, Decimal]]:
+def _schools_with_club_riders(seed: int) -> list[tuple[Group, Decimal]]:
     """Schools, each with the distance of its lowest player who is in two of its groups."""
     in_two = Membership.objects.values("player", school=F("group__parent"), km=F("player__distance_total"))
     in_two = in_two.filter(group__parent__name__endswith=f"({mark(seed)})")
     in_two = in_two.annotate(groups=Count("id")).filter(groups__gt=1).order_by("-player")
     km = {row["school"]: row["km"] for row in in_two}
     return [(school, km[school.pk]) for school in _groups(seed, Group.Kind.SCHOOL) if school.pk in km]
-
-
-def _count_player_twice(schools: Sequence[tuple[Group, Decimal]]) -> list[Fault]:
-    return _add_to_totals("counted_twice", schools)
 
 
 def _add_to_totals(kind: str, added: Sequence[tuple[Group, Decimal]]) -> list[Fault]:

@@ -1,0 +1,129 @@
+"""Adjust: where the rows add up to less than the master column, write one row for what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from django.db.models import F, Field, Model, Value
+
+from integrity.compiler import select
+from integrity.defaults import unplanned
+from integrity.exceptions import WrongDeclaration
+from integrity.expressions import Typed
+from integrity.keys import columns_of
+from integrity.repairs.base import Repair, Write
+from integrity.repairs.master import amount_column, fk_column, master_problems
+from integrity.scope import Scope
+from integrity.statement import Statement, compose, joined, name
+
+if TYPE_CHECKING:
+    from integrity.rules.base import Rule
+    from integrity.rules.derived import Derived
+
+
+class Adjust(Repair):
+    """``Adjust("postings", amount="value", row={"day": F("opened_on"), "correction": True})``.
+
+    relation: the related name of the rows. amount: their column that is summed. row: the other columns of the new row,
+    values or expressions over the rule's model. Where a row with the same unique columns exists already, the amount is
+    added to it. A key whose new row would lack a value for a required column is left as it is.
+    """
+
+    verb = "add one row for what is missing"
+
+    def __init__(self, relation: str, *, amount: str, row: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.relation, self.amount, self.row = relation, amount, dict(row)
+
+    def writes(self, rule: Rule) -> list[type[Model]]:
+        return [fk_column(rule, self.relation).model]
+
+    def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
+        yield from master_problems(self, rule, self.relation, self.amount)
+        model = fk_column(rule, self.relation).model
+        known = {field.name for field in model._meta.local_concrete_fields}
+        for column in self.row:
+            if column not in known:
+                yield WrongDeclaration(f"sets {column!r}, which {model._meta.label} does not have")
+        for field in unplanned(model, self._columns(rule)):
+            automatic = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+            if not (field.null or field.has_default() or automatic):
+                yield WrongDeclaration(
+                    f"does not say what {field.name!r} of a new {model._meta.label} is", f"Add {field.name!r} to row=."
+                )
+
+    def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
+        derived = cast("Derived", rule)
+        fk = fk_column(rule, self.relation)
+        model = fk.model
+        amount = amount_column(model, self.amount)
+        pks = [field.column for field in model._meta.pk_fields]
+        (column,) = derived.equals
+        key = columns_of(rule.model)[0]
+        values = {self._field(model, f).column: f"new__{f}" for f in self.row}
+        same = [compose("c.{fk} = n.{fk}", fk=name(fk.column))]
+        same += [
+            compose("c.{c} IS NOT DISTINCT FROM n.{v}", c=name(c), v=name(values[c]))
+            for c in self._identity(rule)
+            if c != fk.column
+        ]
+        selected = [
+            compose("CASE WHEN c.{pk} IS NULL THEN 'insert' ELSE 'update' END AS op", pk=name(pks[0])),
+            compose("d.{key} AS {owner}", key=name(f"key__{key.name}"), owner=name(f"owner__{key.name}")),
+            *(compose("c.{pk} AS {row}", pk=name(pk), row=name(f"row__{pk}")) for pk in pks),
+            compose("c.{a} AS {old}", a=name(amount), old=name(f"old__{amount}")),
+            compose("COALESCE(c.{a}, 0) + d.missing AS {new}", a=name(amount), new=name(f"new__{amount}")),
+            compose("n.{fk} AS {new}", fk=name(fk.column), new=name(f"new__{fk.column}")),
+            *(compose("n.{v} AS {new}", v=name(v), new=name(f"new__{c}")) for c, v in values.items()),
+        ]
+        required = [compose("n.{v} IS NOT NULL", v=name(values[c])) for c in values if not self._may_be_null(model, c)]
+        statement = compose(
+            "SELECT {columns} FROM (SELECT v.*, {actual} - {expected} AS missing FROM ({violations}) AS v"
+            " WHERE {actual} > {expected}) AS d"
+            " JOIN ({rows}) AS n ON n.integrity_key = d.{key} LEFT JOIN {table} AS c ON {same} WHERE {required}",
+            columns=joined(", ", selected),
+            actual=name("v", f"actual__{column}"),
+            expected=name("v", f"expected__{column}"),
+            violations=rule.violations(scope, using),
+            rows=self._rows(rule, fk, scope, using),
+            key=name(f"key__{key.name}"),
+            table=name(model._meta.db_table),
+            same=joined(" AND ", same) if self._identity(rule) else Statement("false"),
+            required=joined(" AND ", [Statement("true"), *required]),
+        )
+        return [Write(model, statement, sets=(amount, fk.column, *values), guards=(amount,))]
+
+    def _rows(self, rule: Rule, fk: Field[Any, Any], scope: Scope, using: str) -> Statement:
+        """The new row of each key in scope, before it is known whether one is needed."""
+        model = fk.model
+        columns: dict[str, Any] = {"integrity_key": F(columns_of(rule.model)[0].name)}
+        columns[fk.column] = F(fk.target_field.name)  # type: ignore[attr-defined]
+        for field, given in self.row.items():
+            plain = not hasattr(given, "resolve_expression")
+            columns[f"new__{field}"] = Typed(Value(given) if plain else given, self._field(model, field))
+        return select(rule.model, columns, using=using, scope=scope)
+
+    @staticmethod
+    def _field(model: type[Model], field: str) -> Field[Any, Any]:
+        return cast("Field[Any, Any]", model._meta.get_field(field))
+
+    @staticmethod
+    def _may_be_null(model: type[Model], column: str) -> bool:
+        return any(field.null for field in model._meta.local_concrete_fields if field.column == column)
+
+    def _columns(self, rule: Rule) -> list[str]:
+        fk = fk_column(rule, self.relation)
+        return [fk.column, amount_column(fk.model, self.amount), *(self._field(fk.model, f).column for f in self.row)]
+
+    def _identity(self, rule: Rule) -> list[str]:
+        """The columns of a unique constraint that the new row fills in: what would make it a second one."""
+        fk = fk_column(rule, self.relation)
+        opts = fk.model._meta
+        filled = {fk.name, *self.row}
+        groups = [constraint.fields for constraint in opts.constraints if getattr(constraint, "fields", ())]
+        groups += list(opts.unique_together)
+        for group in groups:
+            if fk.name in group and set(group) <= filled:
+                return [self._field(fk.model, field).column for field in group]
+        return []

@@ -1,0 +1,205 @@
+"""undo: put back what a run changed, the last change first, as long as nobody has changed it since."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import IntegrityError as Violated
+from django.db.models import Case, Value, When
+
+from integrity import leases, records, restore, statuses
+from integrity.conf import conf
+from integrity.exceptions import EngineError, LostRun, Refused, UnknownName, UsageError, sentence
+from integrity.models import Change, Run
+from integrity.observer import Observer
+from integrity.repairs.base import DELETE, INSERT, UPDATE
+from integrity.reports import Conflict, Report, RuleReport
+from integrity.safety import enter
+from integrity.schema import columns, model_of
+
+_DONE = Case(
+    When(before__isnull=True, then=Value(INSERT)), When(after__isnull=True, then=Value(DELETE)), default=Value(UPDATE)
+)
+STEPS = ("restored", "recorded", "committed")
+
+
+def undo(
+    number: int,
+    *,
+    dry_run: bool = False,
+    actor: str | None = None,
+    reason: str = "",
+    sample: int = 20,
+    observer: Observer | None = None,
+) -> Report:
+    """Take back a repair, or another undo, as a run of its own which can be undone too.
+
+    A row that was changed since is a conflict: it is listed and left. Killed half-way, the same call goes on. Raises
+    UnknownName for a run that does not exist, UsageError for one that wrote nothing or still runs, RunInProgress.
+    """
+    of = _undoable(number)
+    rules = list(Change.objects.filter(run=of).values_list("rule", flat=True).distinct().order_by("rule"))
+    run, resumed = leases.take(
+        [(rule, "") for rule in rules],
+        Run.Verb.UNDO,
+        exclusive=not dry_run,
+        actor=actor,
+        reason=reason,
+        dry_run=dry_run,
+        of=of,
+        keys=None,
+        options={"columns": of.options["columns"], "triggers": of.options["triggers"]},
+    )
+    report = Report(run.pk, run.verb, dry_run=dry_run, resumed=resumed)
+    report.rules = [RuleReport(rule, changes=records.changes_so_far(run, rule)) for rule in rules]
+    with leases.Heartbeat(run):
+        _Undo(run, of, report, sample, observer or Observer()).perform()
+    for rule in report.rules:
+        records.save_result(run, rule)
+    records.close_run(run, report.status, "; ".join(rule.error for rule in report.rules if rule.error))
+    return report
+
+
+def _undoable(number: int) -> Run:
+    run = Run.objects.filter(pk=number).first()
+    if run is None:
+        latest = Run.objects.filter(changes__isnull=False).distinct().order_by("-id")[:5]
+        raise UnknownName("run", str(number), [str(known.pk) for known in latest])
+    if run.status == statuses.RUNNING and run.dry_run is False and not leases.is_dead(run):
+        raise UsageError(f"Run {number} is still at work (process {run.pid} on {run.host}). Wait for it, or end it.")
+    changes = Change.objects.filter(run=run)
+    if not changes.exists():
+        raise UsageError(f"Run {number} ({run.verb}) changed nothing; there is nothing to undo.")
+    if not changes.filter(undone_by=None).exists():
+        by = changes.latest("id").undone_by_id
+        raise UsageError(f"Run {number} was undone by run {by}. To take that back: manage.py integrity undo {by}")
+    if run.status == statuses.RUNNING:
+        leases.abandon(run)
+    return run
+
+
+class _Undo:
+    def __init__(self, run: Run, of: Run, report: Report, sample: int, observer: Observer) -> None:
+        self.run, self.of, self.report, self.sample, self.observer = run, of, report, sample, observer
+        self.connection = connections[DEFAULT_DB_ALIAS]
+        self.by_rule = {rule.rule: rule for rule in report.rules}
+        self.before: int | None = None
+
+    def perform(self) -> None:
+        started = time.perf_counter()
+        error, status = "", ""
+        try:
+            self._check_columns()
+            self.observer.begins("undo", self._waiting().count())
+            for batch in self._batches():
+                self._carry_out(batch)
+        except LostRun:
+            raise
+        except (DatabaseError, EngineError) as problem:
+            error = sentence(problem)
+            status = statuses.REFUSED if isinstance(problem, Refused) and not self.report.changes else statuses.FAILED
+        for rule in self.report.rules:
+            rule.seconds = round(time.perf_counter() - started, 3)
+            rule.error = error
+            rule.status = status or self._status(rule)
+
+    def _status(self, rule: RuleReport) -> str:
+        if rule.skipped:
+            return statuses.PARTIAL
+        return statuses.VIOLATED if self.run.dry_run and rule.changes else statuses.CLEAN
+
+    def _check_columns(self) -> None:
+        """Refuse rather than guess when a column is gone or has another type now."""
+        for table in self._waiting().order_by().values_list("table", flat=True).distinct():
+            now = {column.name: column.type for column in columns(table, self.connection)}
+            for column, then in self.of.options["columns"].get(table, {}).items():
+                if now.get(column) != then:
+                    became = f"is {now[column]} now" if column in now else "is gone"
+                    raise Refused(f"{table}.{column} was {then} when run {self.of.pk} wrote it and {became}: it cannot be put back.")
+            model_of(table)
+
+    # Batches, newest change first
+
+    def _waiting(self) -> Any:
+        """Changes to take back. What this run has met already, restored or in conflict, lies behind it."""
+        waiting = Change.objects.filter(run=self.of, undone_by=None)
+        return waiting if self.before is None else waiting.filter(id__lt=self.before)
+
+    def _batches(self) -> Iterator[list[Change]]:
+        while batch := list(self._waiting().order_by("-id").annotate(done=_DONE).defer("before", "after")[: conf().BATCH_KEYS]):
+            yield batch
+            self.before = batch[-1].pk
+
+    def _carry_out(self, batch: Sequence[Change]) -> None:
+        """One batch, or its halves when a row of it cannot be put back or is locked; a single such row is a conflict."""
+        for attempt in range(conf().LOCK_RETRIES if len(batch) == 1 else 1):
+            try:
+                return self._transaction(batch)
+            except DatabaseError as error:
+                if not isinstance(error, Violated) and not restore.is_passing(error):
+                    raise
+                met = error
+                time.sleep(0.05 * 2**attempt)
+        if len(batch) == 1:
+            (change,) = batch
+            self._conflict(change.rule, Conflict(change.table, change.key, sentence(met)))
+            return None
+        half = len(batch) // 2
+        self._carry_out(batch[:half])
+        self._carry_out(batch[half:])
+        return None
+
+    def _transaction(self, batch: Sequence[Change]) -> None:
+        outcomes = []
+        # Compared and written under the same lock: an edit between the two would be lost.
+        with transaction.atomic(durable=True):
+            enter(self.run, list(self.by_rule), self.connection)
+            for changes in _groups(batch):
+                table, rule, operation = _kind(changes[0])
+                ids = [change.pk for change in changes]
+                outcome = restore.restore(
+                    self.run, model_of(table), operation, ids, set(self.of.options["triggers"]), self.connection
+                )
+                self.observer.reaches("restored")
+                outcomes.append((rule, outcome))
+            with self.connection.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            if self.run.dry_run:
+                transaction.set_rollback(True)
+            for rule, outcome in outcomes:
+                if not self.run.dry_run:
+                    records.progress(self.run, rule, outcome.restored)
+            self.observer.reaches("recorded")
+        for rule, outcome in outcomes:
+            self.by_rule[rule].changes += outcome.restored
+            for conflict in outcome.conflicts:
+                self._conflict(rule, conflict)
+            self.observer.advances("undo", outcome.restored + len(outcome.conflicts))
+        self.observer.reaches("committed")
+
+    def _conflict(self, rule: str, conflict: Conflict) -> None:
+        self.by_rule[rule].skipped += 1
+        if len(self.by_rule[rule].conflicts) < self.sample:
+            self.by_rule[rule].conflicts.append(conflict)
+
+
+def _groups(batch: Sequence[Change]) -> Iterator[list[Change]]:
+    """Runs of changes that one statement can take back: of one table and kind, and no row twice."""
+    group: list[Change] = []
+    keys: set[str] = set()
+    for change in batch:
+        key = json.dumps(change.key, sort_keys=True)
+        if group and (_kind(change) != _kind(group[0]) or key in keys):
+            yield group
+            group, keys = [], set()
+        group.append(change)
+        keys.add(key)
+    yield group
+
+
+def _kind(change: Change) -> tuple[str, str, str]:
+    return change.table, change.rule, restore.OPPOSITE[change.done]  # type: ignore[attr-defined]

@@ -1,0 +1,92 @@
+"""Which history rows are most likely at fault, and where a missing one belongs: expressions for the repairs."""
+
+from datetime import UTC, timedelta
+from typing import Any
+
+from django.db.models import BooleanField, Case, CharField, Exists, F, Func, Max, Min, OuterRef, Subquery, Value, When, Window
+from django.db.models.functions import Coalesce, Lag, Lead, TruncHour
+from django.db.models.lookups import GreaterThan, LessThanOrEqual
+
+from players.models import Group, HourlyMetric, OpenSession
+
+HOUR = timedelta(hours=1)
+
+
+class Differs(Func):
+    """``a IS DISTINCT FROM b``."""
+
+    template = "(%(expressions)s)"
+    arg_joiner = " IS DISTINCT FROM "
+    output_field = BooleanField()
+
+
+def _within_the_hour() -> dict[str, Any]:
+    return {"partition_by": [F("player_id"), F("hour")]}
+
+
+def _in_order() -> dict[str, Any]:
+    return {"partition_by": [F("player_id")], "order_by": [F("hour").asc(), F("pk").asc()]}
+
+
+def two_devices() -> Any:
+    """The player has the same hour on two devices."""
+    return GreaterThan(Window(Max("device_id"), **_within_the_hour()), Window(Min("device_id"), **_within_the_hour()))
+
+
+def _switched(neighbour: Any, earlier: Any, later: Any) -> Any:
+    return Case(
+        When(LessThanOrEqual(later, earlier + Value(HOUR)), then=Differs(F("device_id"), Window(neighbour("device_id"), **_in_order()))),
+        default=Value(False),
+        output_field=BooleanField(),
+    )
+
+
+def suspicion() -> Any:
+    """0 for an hour on two devices, 1 next to a device switch, 2 otherwise: the first are removed first."""
+    return Case(When(two_devices(), then=Value(0)), *(When(side, then=Value(1)) for side in _switches()), default=Value(2))
+
+
+def why_suspect(otherwise: str) -> Any:
+    """The same in words."""
+    return Case(
+        When(two_devices(), then=Value("the same hour on two devices")),
+        *(When(side, then=Value("next to a device switch")) for side in _switches()),
+        default=Value(f"the {otherwise}"),
+        output_field=CharField(),
+    )
+
+
+def _switches() -> list[Any]:
+    before, after = Window(Lag("hour"), **_in_order()), Window(Lead("hour"), **_in_order())
+    return [_switched(Lag, before, F("hour")), _switched(Lead, F("hour"), after)]
+
+
+def gap_hour() -> Any:
+    """The hour in which distance is missing from a player's history.
+
+    In this order: the last activity, when it is later than all history and no session is open that would account for
+    it; the newest hole of one hour in a ride; the last activity; the newest hour of history.
+    """
+    history = HourlyMetric.objects.filter(player=OuterRef("pk"))
+    newest = Subquery(history.order_by("-hour").values("hour")[:1])
+    last_active = TruncHour("last_active", tzinfo=UTC)
+    open_session = Exists(OpenSession.objects.filter(player=OuterRef("pk")))
+    unwritten = Case(When(~open_session, then=Case(When(GreaterThan(last_active, newest), then=last_active))))
+    return Coalesce(unwritten, _newest_hole(), last_active, newest)
+
+
+def _newest_hole() -> Any:
+    same_player = HourlyMetric.objects.filter(player=OuterRef("player"))
+    hour_after = OuterRef("hour") + Value(HOUR)
+    holes = HourlyMetric.objects.filter(
+        ~Exists(same_player.filter(hour=hour_after)),
+        Exists(same_player.filter(hour=hour_after + Value(HOUR))),
+        player=OuterRef("pk"),
+    )
+    return Subquery(holes.order_by("-hour").annotate(hole=F("hour") + Value(HOUR)).values("hole")[:1])
+
+
+def lowest_leaf_group() -> Any:
+    """The id of the player's lowest group without children."""
+    leaves = Group.objects.filter(players=OuterRef("pk"), children__isnull=True)
+    return Subquery(leaves.order_by("pk").values("pk")[:1])
