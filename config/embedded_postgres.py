@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import IO
 
 import psycopg
@@ -96,7 +97,9 @@ def _own_process(server: Server) -> int:
     with server.connect("postgres") as connection:
         (began,) = next(connection.execute("SELECT extract(epoch FROM pg_postmaster_start_time())::bigint"))
     process, _, written, *_ = (server.data / "postmaster.pid").read_text().splitlines()
-    if abs(int(written) - began) > 1:
+    seen = Path("/proc", process)
+    is_owner_s = not seen.exists() or seen.stat().st_uid == server.data.stat().st_uid
+    if abs(int(written) - began) > 1 or not is_owner_s:
         raise ImproperlyConfigured(f"{server.data}/postmaster.pid names another process; nothing was stopped.")
     return int(process)
 
@@ -131,14 +134,26 @@ def _launch(server: Server, account: Account) -> None:
         check_private(server.sockets, server.data)
         for remains in (server.data / "postmaster.pid", server.sockets / f".s.PGSQL.{PORT}.lock"):
             remains.unlink(missing_ok=True)
-        (server.data / "pg_hba.conf").write_text("local all all peer map=owner\n")
-        (server.data / "pg_ident.conf").write_text(f'owner "{account.client}" {DATABASE}\n')
-        settings = {**SETTINGS, "unix_socket_directories": server.sockets}
+        settings = {**SETTINGS, **_access(server, account), "unix_socket_directories": server.sockets}
         options = [f"--{name}={value}" for name, value in settings.items()]
         oversized = server.log.exists() and server.log.stat().st_size > LOG_LIMIT
         with server.log.open("w" if oversized else "a") as log:
             postgres = [account.binaries / "postgres", "-D", server.data.resolve(), *options]
             account.daemon(postgres, inherit=alive.fileno(), log=log)
+
+
+def _access(server: Server, account: Account) -> dict[str, Path]:
+    """Let in nobody but ourselves, by the name that the kernel vouches for.
+
+    The files stand beside the data directory: where that is nobody's, root must not write into it.
+    """
+    data = server.data.resolve()
+    texts = {"hba_file": "local all all peer map=owner\n", "ident_file": f'owner "{account.client}" {DATABASE}\n'}
+    paths = {name: data.with_name(f"{data.name}.{name}") for name in texts}
+    for name, path in paths.items():
+        path.write_text(texts[name])
+        path.chmod(0o644)
+    return paths
 
 
 def _wait(server: Server) -> None:
