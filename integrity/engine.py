@@ -7,19 +7,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Model, Q
 from django.utils import timezone
 
 from integrity import records, statuses
 from integrity.exceptions import EngineError, UnknownName, UsageError, sentence
 from integrity.journal import images_as_rows
-from integrity.keys import Key
+from integrity.keys import Key, Keys, by_label, stored
 from integrity.models import Change, Run, Violation
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.look import look
-from integrity.reports import Report, RuleReport
+from integrity.plan import Plan
+from integrity.reports import PlannedChange, Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.schema import model_of
 from integrity.scope import Scope
@@ -30,7 +31,7 @@ from integrity.touched import touched
 def analyze(
     rules: Iterable[Rule] | None = None,
     *,
-    keys: Sequence[Key] | None = None,
+    keys: Keys = None,
     using: str = DEFAULT_DB_ALIAS,
     actor: str | None = None,
     sample: int = 20,
@@ -38,16 +39,17 @@ def analyze(
 ) -> Report:
     """Look at rules, one statement each in a read-only transaction of its own; an error in one leaves the others.
 
-    keys: only these keys, which then belong to every rule given. sample: how many findings a report holds per rule.
+    keys: only these keys, for every rule given or by label; a rule that is not named is looked at whole. sample: how many findings a report holds per rule.
     Records go to the default database; ``using`` may be a standby.
     """
     observer = observer or Observer()
     chosen = list(registry if rules is None else rules)
-    run = records.open_run(Run.Verb.ANALYZE, database=using, actor=actor, keys=_stored(chosen, keys))
+    scopes = by_label(chosen, keys)
+    run = records.open_run(Run.Verb.ANALYZE, database=using, actor=actor, keys=stored(chosen, scopes))
     report = Report(run.pk, run.verb)
     observer.begins("analyze", len(chosen))
     for rule in chosen:
-        report.rules.append(_analyze_one(rule, run, Scope.of(keys), sample))
+        report.rules.append(_analyze_one(rule, run, Scope.of(scopes.get(rule.label)), sample))
         observer.advances(rule.label)
     records.close_run(run, report.status)
     return report
@@ -147,5 +149,14 @@ def _analyze_one(rule: Rule, run: Run, scope: Scope, sample: int) -> RuleReport:
     return report
 
 
-def _stored(rules: Sequence[Rule], keys: Sequence[Key] | None) -> list[dict[str, object]] | None:
-    return None if keys is None or not rules else [rules[0].key_as_json(key) for key in keys]
+def preview(
+    rule: Rule, strategy: str, keys: Sequence[Key], *, limit: int, using: str = DEFAULT_DB_ALIAS
+) -> list[PlannedChange]:
+    """The first rows that a repair would write for some keys as things are now; nothing is locked or written."""
+    found: list[PlannedChange] = []
+    with transaction.atomic(using=using):
+        for step in rule.strategy(strategy)[1]:
+            for write in step.plan(rule, Scope.of(keys), using):
+                found += Plan(rule, write, connections[using]).sample(limit)
+        transaction.set_rollback(True, using=using)
+    return found[:limit]

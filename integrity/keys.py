@@ -5,15 +5,20 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Model
 
 from integrity.exceptions import UsageError
 
+if TYPE_CHECKING:
+    from integrity.rules.base import Rule
+
 Key = tuple[Any, ...]
+Keys = Mapping[str, Sequence[Key]] | Sequence[Key] | None
+"""Keys for every rule of a run, keys by the label of a rule, or None for whole tables."""
 
 
 def columns_of(model: type[Model]) -> list[Field[Any, Any]]:
@@ -77,3 +82,16 @@ def key_as_json(fields: Sequence[Field[Any, Any]], key: Key) -> dict[str, Any]:
 def key_from_json(fields: Sequence[Field[Any, Any]], stored: dict[str, Any]) -> Key:
     """The typed key of a stored one."""
     return tuple(getattr(field, "target_field", field).to_python(stored[field.name]) for field in fields)
+
+
+def by_label(rules: Iterable[Rule], keys: Keys) -> Mapping[str, Sequence[Key]]:
+    """The keys of each rule that has any."""
+    if keys is None or isinstance(keys, Mapping):
+        return keys or {}
+    return {rule.label: keys for rule in rules}
+
+
+def stored(rules: Iterable[Rule], keys: Mapping[str, Sequence[Key]]) -> dict[str, list[dict[str, Any]]] | None:
+    """The keys as the record of a run has them."""
+    named = {rule.label: [rule.key_as_json(key) for key in keys[rule.label]] for rule in rules if rule.label in keys}
+    return named or None

@@ -8,7 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, router
 
 from integrity import leases, records, statuses
 from integrity.exceptions import UsageError
-from integrity.keys import Key
+from integrity.keys import Keys, by_label, stored
 from integrity.models import Run
 from integrity.observer import Observer
 from integrity.ordering import Job, in_order
@@ -22,7 +22,7 @@ from integrity.scope import Scope
 def repair(
     work: Iterable[tuple[Rule, str | None]],
     *,
-    keys: Sequence[Key] | None = None,
+    keys: Keys = None,
     dry_run: bool = False,
     max_affected: str | None = None,
     actor: str | None = None,
@@ -32,8 +32,8 @@ def repair(
 ) -> Report:
     """Repair rules, those first whose rows others follow.
 
-    work: rules with the name of a strategy, or None for a rule's only one. keys: only these, which then belong to each
-    rule. dry_run: the same path, each batch rolled back. max_affected: "30%" or "5000", opens the brake. A run that a
+    work: rules with the name of a strategy, or None for a rule's only one. keys: only these, for each rule
+    or by label; a rule that is not named is repaired whole. dry_run: the same path, each batch rolled back. max_affected: "30%" or "5000", opens the brake. A run that a
     dead process left is gone on with when the same work is asked for.
 
     Raises UsageError, RunInProgress and LostRun; what else goes wrong is in the report and its status.
@@ -42,12 +42,13 @@ def repair(
     jobs = in_order([(rule, *rule.strategy(strategy)) for rule, strategy in work])
     for job in jobs:
         _require_default_database(job)
+    chosen = by_label([rule for rule, _, _ in jobs], keys)
     run, resumed = leases.take(
         [(rule.label, strategy) for rule, strategy, _ in jobs],
         Run.Verb.REPAIR,
         exclusive=not dry_run,
         actor=actor,
-        keys=None if keys is None or not jobs else [jobs[0][0].key_as_json(key) for key in keys],
+        keys=stored([rule for rule, _, _ in jobs], chosen),
         dry_run=dry_run,
         reason=reason,
         options={"max_affected": max_affected, "columns": {}, "triggers": []},
@@ -57,7 +58,7 @@ def repair(
         for position, job in enumerate(jobs):
             later = [rule for rule, _, _ in jobs[position + 1 :]]
             report.rules.append(
-                RuleRepair(job, run, Scope.of(keys), brake, later, observer or Observer(), sample).perform()
+                RuleRepair(job, run, Scope.of(chosen.get(job[0].label)), brake, later, observer or Observer(), sample).perform()
             )
             if report.rules[-1].status in (statuses.FAILED, statuses.REFUSED):
                 _leave_out(report, run, jobs[position + 1 :])

@@ -1,0 +1,179 @@
+"""What every command of the engine shares: exit codes, JSON, errors in one sentence, consent.
+
+Exit codes: 0 clean, 1 violations (or changes planned in a dry run), 2 usage or configuration error, 3 something could
+not be checked or finished.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import SUPPRESS, ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandParser, SystemCheckError
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connections
+from psycopg import errors
+
+from integrity.exceptions import EngineError, UsageError, sentence
+from integrity.observer import Observer
+from integrity.reports import Report
+
+FORMATS = ("table", "json", "csv")
+
+
+class EngineCommand(BaseCommand):
+    """A thin door: it parses, calls a verb, renders the report and exits with its code."""
+
+    verb = ""
+    """For the JSON of an error that came before there was a report."""
+    epilog = ""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        kwargs.setdefault("epilog", self.epilog)
+        kwargs.setdefault("formatter_class", RawDescriptionHelpFormatter)
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Run, and turn what goes wrong into one sentence and the right exit code."""
+        try:
+            return super().execute(*args, **options)
+        except SystemCheckError as error:
+            error.returncode = UsageError.exit_code
+            raise
+        except (EngineError, DatabaseError, InterfaceError, ImproperlyConfigured) as error:
+            if options.get("traceback"):
+                raise
+            message, code = explain(error)
+            self._tell(message, code, options)
+            raise SystemExit(code) from error
+
+    def _tell(self, message: str, code: int, options: dict[str, Any]) -> None:
+        if options.get("format") == "json":
+            from integrity.rendering.machine import error_object
+
+            status = "refused" if code == UsageError.exit_code else "failed"
+            verb = str(options.get("verb") or self.verb)
+            self.stdout.write(json.dumps(error_object(verb, message, status), ensure_ascii=False))
+        self.stderr.write(message)
+
+    # Doors to the verbs
+
+    def perform(self, verb: Callable[[Observer], Report], options: dict[str, Any]) -> Report:
+        """Call a verb, with a progress bar where somebody looks."""
+        if options["format"] != "table" or not self._is_terminal(sys.stderr):
+            return verb(Observer())
+        from integrity.rendering.terminal import ProgressBar, console
+
+        with ProgressBar(console(sys.stderr)) as bar:
+            return verb(bar)
+
+    def render(self, report: Report, options: dict[str, Any]) -> None:
+        """Print a report in the format asked for."""
+        from integrity.rendering import machine
+
+        if options["format"] == "json":
+            self.stdout.write(machine.to_json(report))
+        elif options["format"] == "csv":
+            self.stdout.write(machine.to_csv(report))
+        else:
+            from integrity.rendering.terminal import print_report
+
+            print_report(self.console(options), report)
+
+    def finish(self, report: Report, options: dict[str, Any]) -> None:
+        """Print a report and exit with its code."""
+        self.render(report, options)
+        if report.exit_code:
+            raise SystemExit(report.exit_code)
+
+    def console(self, options: dict[str, Any]) -> Any:
+        from integrity.rendering.terminal import console
+
+        return console(self.stdout._out, plain=bool(options.get("no_color")))  # type: ignore[attr-defined]
+
+    # Consent
+
+    @property
+    def is_interactive(self) -> bool:
+        """True when a person can be asked."""
+        return self._is_terminal(sys.stdin) and self._is_terminal(sys.stdout)
+
+    @staticmethod
+    def _is_terminal(stream: Any) -> bool:
+        return bool(getattr(stream, "isatty", lambda: False)())
+
+    def consent(self, plan: Callable[[], Report], options: dict[str, Any]) -> bool:
+        """Ask a person after showing the plan. Off a terminal the verb itself is the consent."""
+        if options["yes"] or options["format"] != "table" or not self.is_interactive:
+            return True
+        planned = plan()
+        self.render(planned, options)
+        if not planned.changes:
+            return False
+        answer = input(f"Write these {planned.changes:,} rows? [y/N] ")
+        if answer.strip().lower() in ("y", "yes"):
+            return True
+        self.stdout.write("Nothing was written.")
+        return False
+
+    def require_yes_to_open_brake(self, options: dict[str, Any]) -> None:
+        """A brake that is opened by cron must be opened on purpose."""
+        if options["max_affected"] and not (options["yes"] or options["dry_run"] or self.is_interactive):
+            raise UsageError("--max-affected opens the brake: without a terminal to ask on, add --yes.")
+
+
+def add_django_options(parser: Any) -> None:
+    """Django's own options, also behind the verb, where people write them."""
+    for flag in ("--traceback", "--no-color", "--force-color", "--skip-checks"):
+        parser.add_argument(flag, action="store_true", default=SUPPRESS, help=SUPPRESS)
+    for option in ("--settings", "--pythonpath"):
+        parser.add_argument(option, default=SUPPRESS, help=SUPPRESS)
+    parser.add_argument("-v", "--verbosity", type=int, default=SUPPRESS, help=SUPPRESS)
+
+
+def add_format(parser: Any) -> None:
+    parser.add_argument("--format", choices=FORMATS, default="table", help="How to print the report (default: table).")
+    parser.add_argument(
+        "--limit", type=positive, default=20, metavar="N", help="How many violations or rows to show per rule (default: 20)."
+    )
+
+
+def add_writing(parser: Any) -> None:
+    """Options of everything that writes."""
+    parser.add_argument("--dry-run", action="store_true", help="Do everything, then roll it back; exit 1 if rows would change.")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="Why, for the record.")
+    parser.add_argument("--yes", action="store_true", help="Do not ask.")
+
+
+def add_brake(parser: Any) -> None:
+    parser.add_argument(
+        "--max-affected",
+        metavar="LIMIT",
+        help="How much of a table may be written: 30%% or 5000 rows (default: the greater of 100 rows and 5%%).",
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """One sentence, and the exit code."""
+    if isinstance(error, EngineError):
+        return str(error), error.exit_code
+    if isinstance(error, ImproperlyConfigured):
+        return sentence(error), UsageError.exit_code
+    settings = connections["default"].settings_dict
+    where = f"{settings['NAME']!r} at {settings['HOST'] or 'the local socket'}"
+    if isinstance(error.__cause__, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
+        return f"The database {where} lacks what the models declare ({sentence(error)}). Run: manage.py migrate", 3
+    if isinstance(error, OperationalError | InterfaceError):
+        return f"The database {where} cannot be used: {sentence(error)}. Check DATABASE_URL and that the server runs.", 3
+    kind = "ProgrammingError" if isinstance(error, ProgrammingError) else type(error).__name__
+    return f"The database {where} refused ({kind}): {sentence(error)}", 3

@@ -1,0 +1,86 @@
+"""Lists of rules and of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.utils import timezone
+from rich.console import Console
+
+from integrity.models import Run
+from integrity.rendering.machine import lines
+from integrity.rendering.terminal import status, table
+from integrity.rules.base import Rule
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "rule": rule.label,
+        "kind": rule.kind,
+        "severity": rule.severity,
+        "model": rule.model._meta.label,
+        "tags": list(rule.tags),
+        "owner": rule.owner,
+        "because": rule.because,
+        "repairs": list(rule.repairs),
+    }
+
+
+def rules_as_json(rules: Iterable[Rule]) -> str:
+    return json.dumps({"verb": "rules", "rules": [_rule(rule) for rule in rules]}, ensure_ascii=False)
+
+
+def rules_as_csv(rules: Iterable[Rule]) -> str:
+    rows = [_rule(rule) for rule in rules]
+    header = ["rule", "kind", "severity", "model", "tags", "owner", "because", "repairs"]
+    return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])
+
+
+def _run(run: Run) -> dict[str, Any]:
+    results = list(run.results.all())
+    return {
+        "run": run.pk,
+        "verb": run.verb,
+        "status": run.status,
+        "dry_run": run.dry_run,
+        "rules": [result.rule for result in results],
+        "violations": sum(result.violations or 0 for result in results),
+        "changes": sum(result.changes for result in results),
+        "of": run.of_id,
+        "actor": run.actor,
+        "reason": run.reason,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+        "error": run.error,
+    }
+
+
+def runs_as_json(runs: Iterable[Run]) -> str:
+    return json.dumps({"verb": "runs", "runs": [_run(run) for run in runs]}, ensure_ascii=False)
+
+
+def runs_as_csv(runs: Sequence[Run]) -> str:
+    rows = [_run(run) for run in runs]
+    header = list(_run(Run())) if not rows else list(rows[0])
+    return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])
+
+
+def print_runs(out: Console, runs: Sequence[Run]) -> None:
+    """Runs as a table, the latest first."""
+    if not runs:
+        out.print("No runs yet. To begin: manage.py integrity analyze")
+        return
+    rows = []
+    for run in runs:
+        held = _run(run)
+        verb = run.verb + (" (dry run)" if run.dry_run else "") + (f" of {run.of_id}" if run.of_id else "")
+        started = timezone.localtime(run.started_at).strftime("%Y-%m-%d %H:%M:%S")
+        lasted = f"{(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else "-"
+        names = ", ".join(held["rules"][:3]) + (f" and {len(held['rules']) - 3} more" if len(held["rules"]) > 3 else "")
+        rows.append(
+            [str(run.pk), verb, status(run.status), names, held["violations"], held["changes"], run.actor, run.reason or "-", started, lasted]
+        )
+    columns = ["run", "verb", "status", "rules", "violations", "changes", "actor", "reason", "started", "lasted"]
+    out.print(table(columns, rows, right=["run", "violations", "changes", "lasted"]))

@@ -1,0 +1,231 @@
+"""Reports for people: tables on a terminal, plain columns in a pipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from integrity.keys import as_json
+from integrity.observer import Observer
+from integrity.registry import registry
+from integrity.reports import Report, RuleReport
+from integrity.rules.base import Rule
+from integrity.rules.comparison import apart
+
+STYLES = {"clean": "green", "retired": "green", "violated": "red", "partial": "yellow", "failed": "red", "refused": "yellow"}
+PIPED_WIDTH = 200
+
+
+def console(stream: TextIO, *, plain: bool = False) -> Console:
+    """A console on a stream; without colour, and wide, where nobody looks at it."""
+    terminal = not plain and getattr(stream, "isatty", lambda: False)()
+    if terminal:
+        return Console(file=stream, highlight=False, no_color="NO_COLOR" in os.environ)
+    return Console(file=stream, highlight=False, no_color=True, force_terminal=False, width=PIPED_WIDTH)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> Table:
+    """A table whose cells never lose a character silently: long ones fold."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(show(cell)) for cell in row))
+    return made
+
+
+def show(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {show(part)}" for name, part in value.items())
+    plain = as_json(value)
+    return plain if isinstance(plain, str) else f"{plain:,}" if isinstance(plain, int) else str(plain)
+
+
+def status(text: str) -> Text:
+    return Text(text, style=STYLES.get(text, ""))
+
+
+def print_report(out: Console, report: Report) -> None:
+    """Everything a person wants to know of a run: the rules, then what breaks them, then what was or would be done."""
+    out.print(_summary(report))
+    for rule in report.rules:
+        if rule.sql:
+            out.print(f"\n-- {rule.rule}\n{rule.sql};", soft_wrap=True, markup=False)
+        _print_findings(out, rule)
+        _print_changes(out, report, rule)
+        for note in _notes(report, rule):
+            out.print(note, soft_wrap=True, markup=False)
+    out.print(Text(f"\n{sentence(report)}"), soft_wrap=True)
+
+
+def _summary(report: Report) -> Table:
+    if report.verb in ("analyze", "verify"):
+        columns = ["rule", "status", "checked", "violations", "new", "resolved", "accepted", "seconds"]
+        rows = [
+            [r.rule, status(r.status), *map(_dash, (r.checked, r.violations, r.new, r.resolved, r.accepted, r.seconds))]
+            for r in report.rules
+        ]
+    else:
+        changes = "would change" if report.dry_run else "changed"
+        left = "violations" if report.dry_run else "left"
+        columns = ["rule", "strategy", "status", "checked", left, changes, "skipped", "seconds"]
+        rows = [
+            [
+                r.rule,
+                r.strategy or "-",
+                status(r.status),
+                *map(_dash, (r.checked, r.violations, r.changes, r.skipped, r.seconds)),
+            ]
+            for r in report.rules
+        ]
+    return table(columns, rows, right=columns[2 if "strategy" not in columns else 3 :])
+
+
+def _dash(value: Any) -> str:
+    return "-" if value is None else show(value)
+
+
+def _print_findings(out: Console, rule: RuleReport) -> None:
+    if not rule.sample:
+        return
+    declared = registry.get(rule.rule)
+    found = [f for f in rule.sample if f.actual]
+    if not found:
+        return
+    out.print(f"\n{rule.rule}: {declared.because}", soft_wrap=True, markup=False)
+    evidence = list(found[0].evidence)
+    rows = []
+    for f in found:
+        differences = [apart_signed(f.actual[c], f.expected.get(c)) for c in f.actual]
+        rows.append(
+            [
+                declared.key_as_json(f.key),
+                _one(f.actual),
+                _one(f.expected),
+                ", ".join(d for d in differences if d) or "-",
+                *(f.evidence[name] for name in evidence),
+            ]
+        )
+    columns = ["key", "actual", "expected", "difference", *evidence]
+    out.print(table(columns, rows, right=["actual", "difference", *evidence]))
+    if rule.violations and rule.violations > len(rule.sample):
+        out.print(f"... and {rule.violations - len(rule.sample):,} more (--limit shows more of them)")
+
+
+def _one(values: dict[str, Any]) -> str:
+    return show(next(iter(values.values()))) if len(values) == 1 else show(values)
+
+
+def apart_signed(actual: Any, expected: Any) -> str:
+    """``+1.50`` when the actual value is more, ``-1.50`` when it is less; nothing where neither means anything."""
+    distance = apart(actual, expected)
+    if distance is None:
+        return ""
+    sign = "+" if actual > expected else "-"
+    return f"{sign}{show(distance)}"
+
+
+def _print_changes(out: Console, report: Report, rule: RuleReport) -> None:
+    if not rule.planned:
+        return
+    done = "Would write" if report.dry_run else "Wrote"
+    out.print(f"\n{done} for {rule.rule}:")
+    evidence = list(dict.fromkeys(name for change in rule.planned for name in change.evidence))
+    rows = [
+        [c.op, c.table, {k: v for k, v in c.row.items() if v is not None} or "new", c.old or "-", c.new or "-"]
+        + [c.evidence.get(name, "") for name in evidence]
+        for c in rule.planned
+    ]
+    out.print(table(["what", "table", "row", "from", "to", *evidence], rows))
+    if rule.changes > len(rule.planned):
+        out.print(f"... and {rule.changes - len(rule.planned):,} more")
+
+
+def _notes(report: Report, rule: RuleReport) -> Iterable[str]:
+    if rule.error:
+        yield f"\n{rule.rule}: {rule.error}"
+    if rule.brake:
+        yield f"\n{rule.rule}: the brake would stop this. {rule.brake}"
+    for reason in rule.reasons:
+        yield f"{rule.rule}: skipped {reason}"
+    for conflict in rule.conflicts:
+        yield f"{rule.rule}: left {conflict.table} {show(conflict.key)} alone: {conflict.why}"
+
+
+def sentence(report: Report) -> str:
+    """The last line: what it comes to, and what to do next."""
+    run = f"Run {report.run}: {report.status}."
+    resumed = " It went on where a dead process had left it." if report.resumed else ""
+    violated = [rule for rule in report.rules if rule.violations]
+    if report.verb in ("analyze", "verify"):
+        if report.status == "clean":
+            return f"{run} Every rule that was looked at holds."
+        repairable = next((r for r in violated if _repairs(r)), None)
+        if repairable is None:
+            return run
+        strategy = _repairs(repairable)[0]
+        return f"{run} To see a repair: manage.py integrity repair {repairable.rule} --strategy {strategy} --dry-run"
+    if report.dry_run:
+        return f"{run} {report.changes:,} rows would change; nothing was written."
+    if report.verb == "undo":
+        return f"{run}{resumed} {report.changes:,} rows were put back. To take that back: manage.py integrity undo {report.run}"
+    if report.changes:
+        return f"{run}{resumed} {report.changes:,} rows changed. To take them back: manage.py integrity undo {report.run}"
+    return f"{run}{resumed} Nothing was changed."
+
+
+def _repairs(rule: RuleReport) -> list[str]:
+    return list(registry.get(rule.rule).repairs)
+
+
+def print_rules(out: Console, rules: Sequence[Rule]) -> None:
+    """The declared rules, with their reasons and repairs."""
+    rows = [
+        [
+            rule.label,
+            rule.kind,
+            rule.severity,
+            rule.model._meta.label,
+            ", ".join(rule.tags) or "-",
+            ", ".join(rule.repairs) or "none: a person decides",
+            rule.because,
+        ]
+        for rule in rules
+    ]
+    out.print(table(["rule", "kind", "severity", "model", "tags", "repairs", "because"], rows))
+
+
+class ProgressBar(Observer):
+    """A bar on a terminal for as long as the work lasts."""
+
+    def __init__(self, out: Console) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out, transient=True
+        )
+        self.task: Any = None
+
+    def __enter__(self) -> ProgressBar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def begins(self, what: str, total: int | None) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.task = self.progress.add_task(what, total=total)
+
+    def advances(self, what: str, done: int = 1) -> None:
+        if self.task is not None:
+            self.progress.advance(self.task, done)
