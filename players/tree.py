@@ -40,7 +40,7 @@ def subtree_totals() -> "QuerySet[Group, dict[str, Any]]":
     return rows
 
 
-def ancestor_ids(groups: Iterable[int]) -> "QuerySet[Group, int]":
+def ancestors(groups: Iterable[int]) -> "QuerySet[Group, int]":
     """The ids of `groups` and of every group above them, each once, in ascending order (the order to lock them in)."""
     start = list(groups)
 

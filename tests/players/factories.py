@@ -46,7 +46,7 @@ def make_player(
     device = device or (make_device() if rides or open else None)
     for passed, km in enumerate(rides):
         make_hour(player, device, passed, km)
-    if open:
+    if open and device:
         begin = FIRST_HOUR + timedelta(hours=len(rides))
         OpenSession.objects.create(
             player=player,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from players.models import Group, Player
-from players.tree import ancestor_ids, subtree_totals
+from players.tree import ancestors, subtree_totals
 from tests.players.factories import make_group, make_player
 
 pytestmark = pytest.mark.django_db
@@ -79,7 +79,7 @@ def test_the_walk_ends_in_a_cycle():
     with transaction.atomic():
         Group.objects.filter(pk=upper.pk).update(parent=lower)
         assert totals() == walked_totals() == {upper.pk: Decimal(3), lower.pk: Decimal(3)}
-        assert list(ancestor_ids([lower.pk])) == [upper.pk, lower.pk]
+        assert list(ancestors([lower.pk])) == [upper.pk, lower.pk]
         transaction.set_rollback(True)
 
 
@@ -94,7 +94,7 @@ def test_ancestors_are_each_named_once_in_id_order():
     school = make_group(parent=city)
     classes = [make_group(parent=school), make_group(parent=school)]
     make_group(parent=city)
-    assert list(ancestor_ids([group.pk for group in classes])) == [city.pk, school.pk, *(c.pk for c in classes)]
+    assert list(ancestors([group.pk for group in classes])) == [city.pk, school.pk, *(c.pk for c in classes)]
 
 
 trees = st.lists(st.integers(-1, 8), max_size=9)
