@@ -76,6 +76,8 @@ stop: $(VENV)/.synced ## Stop the embedded PostgreSQL
 
 clean: ## Stop the server; remove its data and all that was installed here
 	@if [ -x $(PY) ]; then $(PY) -m config.embedded_postgres; fi
+	@if [ -x $(PY) ] && [ -d .data/postgres/15 ]; then \
+	  EMBEDDED_PG_BIN="$(SYSTEM_POSTGRES)" $(PY) -m config.embedded_postgres; fi
 	@rm -rf .venv .venv-3.13 .tools .data dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 wheel: $(UV) ## Build the wheel of the engine alone

@@ -294,7 +294,9 @@ def test_a_data_directory_removed_under_a_running_server_is_made_anew(place):
     assert ask("SELECT 1") == 1
     assert embedded_server.find().sockets != sockets
     os.kill(old, signal.SIGQUIT)
-    shutil.rmtree(sockets, ignore_errors=True)
+    while list(sockets.iterdir()):
+        time.sleep(0.01)
+    sockets.rmdir()
 
 
 def test_a_server_that_dies_at_its_start_is_quoted(place):
