@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import connection
+from django.db.models import Model
+
 from integrity.engine import analyze
 from integrity.registry import registry
+from integrity.repair import repair
+from integrity.reports import Report
 from integrity.rules.base import Rule
 
 _numbers = itertools.count()
@@ -41,3 +46,29 @@ def registered(*rules: Rule) -> Iterator[None]:
         yield
     finally:
         registry.unregister(*(rule.label for rule in rules))
+
+
+def repaired(rule: Rule, strategy: str | None = None, **options: Any) -> Report:
+    """The report of a repair of one rule, which the engine knows for the while."""
+    with registered(rule):
+        return repair([(rule, strategy)], **options)
+
+
+def contents(*models: type[Model]) -> dict[str, list[str]]:
+    """Every row of some tables, or of all that are not the engine's own, as PostgreSQL prints it."""
+    tables = [model._meta.db_table for model in models] or [
+        table for table in connection.introspection.table_names() if not table.startswith("integrity_")
+    ]
+    found = {}
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f'SELECT t::text FROM "{table}" AS t ORDER BY 1')
+            found[table] = [row for (row,) in cursor.fetchall()]
+    return found
+
+
+def execute(*statements: str) -> None:
+    """Raw SQL, for what the ORM cannot or would not do."""
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)

@@ -164,6 +164,8 @@ class Posting(models.Model):
     correction = models.BooleanField(default=False)
     note = models.CharField(max_length=20, default="posted")
     made_at = models.DateTimeField(auto_now_add=True)
+    labels = models.ManyToManyField("Label", related_name="postings")
+    tags = GenericRelation(Tag)
 
     class Meta:
         constraints = [
@@ -173,6 +175,43 @@ class Posting(models.Model):
                 name="toy_one_correction_a_day",
             )
         ]
+
+
+class Label(models.Model):
+    text = models.CharField(max_length=20, default="")
+
+
+class Receipt(models.Model):
+    """Goes along with its posting."""
+
+    posting = models.ForeignKey(Posting, models.CASCADE, related_name="receipts")
+    text = models.CharField(max_length=20, default="")
+
+
+class Page(models.Model):
+    """Goes along with its receipt, and with the posting that it may name as well."""
+
+    receipt = models.ForeignKey(Receipt, models.CASCADE, related_name="pages")
+    posting = models.ForeignKey(Posting, models.CASCADE, null=True, related_name="pages")
+
+
+class Mention(models.Model):
+    """Forgets its posting when that goes."""
+
+    posting = models.ForeignKey(Posting, models.SET_NULL, null=True, related_name="mentions")
+
+
+class Audit(models.Model):
+    """Protects its posting."""
+
+    posting = models.ForeignKey(Posting, models.PROTECT, related_name="audits")
+
+
+class Slot(models.Model):
+    """At most one to a master."""
+
+    ledger = models.OneToOneField(Ledger, models.PROTECT, related_name="slot")
+    amount = models.DecimalField(max_digits=12, decimal_places=2)
 
 
 def of_type(model: type[models.Model]) -> Any:
