@@ -10,6 +10,8 @@ from integrity.exceptions import NotChecked
 from integrity.keys import Key
 from integrity.reports import Finding, RuleReport
 from integrity.rules.base import Rule
+from integrity.rules.comparison import Tolerance, differs
+from integrity.rules.derived import Derived
 from integrity.schema import missing_tables
 from integrity.scope import Scope
 from integrity.statement import Part, Statement, compose, fetch, joined, name, value
@@ -64,3 +66,15 @@ def keys_in(rule: Rule, scope: Scope, using: str, limit: int) -> tuple[list[Key]
     rows = fetch(connections[using], _counted(rule, scope, using, limit, columns=joined(", ", columns)))
     keys = [tuple(row[f"key__{key.name}"] for key in rule.key_fields) for row in rows if row["violations"]]
     return keys, rows[0]["violations"] or 0, rows[0]["checked"]
+
+
+def keys_beyond(rule: Derived, least: Tolerance, scope: Scope, using: str) -> list[Key]:
+    """Keys whose difference is more than ``least``, or has no size because of a NULL or NaN."""
+    larger = joined(" OR ", (differs(rule.field(column), least) for column in rule.equals))
+    statement = compose(
+        "SELECT {keys} FROM ({violations}) AS d WHERE {larger} ORDER BY {keys}",
+        keys=joined(", ", (name("d", f"key__{key.name}") for key in rule.key_fields)),
+        violations=rule.violations(scope, using),
+        larger=larger,
+    )
+    return [tuple(row.values()) for row in fetch(connections[using], statement)]

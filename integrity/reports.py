@@ -39,6 +39,8 @@ class RuleReport:
     skipped: int = 0
     reasons: list[str] = field(default_factory=list)
     """Why keys were skipped, the first few."""
+    notes: list[str] = field(default_factory=list)
+    """What a door adds for people."""
     brake: str = ""
     """In a dry run: that the brake would stop this, and how to open it."""
     planned: list[PlannedChange] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Q
@@ -79,7 +80,7 @@ class RuleRepair:
         self._check_whole(whole)
 
     def _conclude(self) -> None:
-        self.report.sample = list(self.left.values())[: self.sample]
+        self.report.sample = [self.left[key] for key in sorted(self.left, key=_sortable)[: self.sample]]
         if self.run.dry_run:
             self._brake_of_dry_run()
         else:
@@ -221,6 +222,11 @@ class RuleRepair:
         if not self.run.dry_run:
             found = [finding for finding in self.left.values() if finding.actual]
             records.remember(self.rule, self.run, found, looked_at=Q(pk__in=[]), truncated=False)
+
+
+def _sortable(key: Key) -> tuple[tuple[str, Any], ...]:
+    """Keys in their own order; parts of one column are of one type."""
+    return tuple((type(part).__name__, part) for part in key)
 
 
 def _count_whole(rule: Rule) -> int:

@@ -74,9 +74,10 @@ def _undoable(number: int) -> Run:
     changes = Change.objects.filter(run=run)
     if not changes.exists():
         raise UsageError(f"Run {number} ({run.verb}) changed nothing; there is nothing to undo.")
-    if not changes.filter(undone_by=None).exists():
-        by = changes.latest("id").undone_by_id
-        raise UsageError(f"Run {number} was undone by run {by}. To take that back: manage.py integrity undo {by}")
+    by = None if changes.filter(undone_by=None).exists() else changes.latest("id").undone_by
+    # One that died between its last row and its end is gone on with like any other.
+    if by is not None and by.status != statuses.RUNNING:
+        raise UsageError(f"Run {number} was undone by run {by.pk}. To take that back: manage.py integrity undo {by.pk}")
     if run.status == statuses.RUNNING:
         leases.abandon(run)
     return run

@@ -7,11 +7,19 @@ from players.evidence import gap_hour, lowest_leaf_group, suspicion, why_suspect
 from players.models import Group, Membership, OpenSession, Player
 from players.tree import subtree_totals
 
+ROW = {"hour": F("hour"), "device": F("device__name")}
+
 delete_extra = Trim(
-    "hourly_metrics", amount="distance_km", order=[suspicion(), "-hour"], evidence={"why": why_suspect("newest")}
+    "hourly_metrics",
+    amount="distance_km",
+    order=[suspicion(), "-hour"],
+    evidence={**ROW, "why": why_suspect("newest")},
 )
 delete_oldest = Trim(
-    "hourly_metrics", amount="distance_km", order=[suspicion(), "hour"], evidence={"why": why_suspect("oldest")}
+    "hourly_metrics",
+    amount="distance_km",
+    order=[suspicion(), "hour"],
+    evidence={**ROW, "why": why_suspect("oldest")},
 )
 add_missing = Adjust(
     "hourly_metrics",

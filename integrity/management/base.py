@@ -79,9 +79,13 @@ class EngineCommand(BaseCommand):
         elif options["format"] == "csv":
             self.stdout.write(machine.to_csv(report))
         else:
-            from integrity.rendering.terminal import print_report
+            self.print_tables(report, options)
 
-            print_report(self.console(options), report)
+    def print_tables(self, report: Report, options: dict[str, Any]) -> None:
+        """Print a report for people; a door may show its own columns."""
+        from integrity.rendering.terminal import print_report
+
+        print_report(self.console(options), report)
 
     def finish(self, report: Report, options: dict[str, Any]) -> None:
         """Print a report and exit with its code."""

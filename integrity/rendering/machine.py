@@ -52,6 +52,7 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "planned": [change_object(change) for change in report.planned],
         "skipped": report.skipped,
         "reasons": report.reasons,
+        "notes": report.notes,
         "conflicts": [{"table": c.table, "key": c.key, "why": c.why} for c in report.conflicts],
         "brake": report.brake or None,
         "error": report.error or None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -43,29 +44,40 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
 
 def show(value: Any) -> str:
     """A value as people read it."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {show(part)}" for name, part in value.items())
-    plain = as_json(value)
-    return plain if isinstance(plain, str) else f"{plain:,}" if isinstance(plain, int) else str(plain)
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return ", ".join(f"{name} {show(part)}" for name, part in value.items())
+        case list() | tuple():
+            return "\n".join(show(item) for item in value)
+        case datetime.datetime():
+            return value.isoformat(" ")
+    return str(as_json(value))
 
 
 def status(text: str) -> Text:
     return Text(text, style=STYLES.get(text, ""))
 
 
-def print_report(out: Console, report: Report) -> None:
-    """Everything a person wants to know of a run: the rules, then what breaks them, then what was or would be done."""
+def print_report(
+    out: Console, report: Report, *, findings: Callable[[RuleReport], Table | None] | None = None, next_step: str = ""
+) -> None:
+    """Everything a person wants to know of a run: the rules, then what breaks them, then what was or would be done.
+
+    findings: an app's own table of what breaks a rule. next_step: its own advice instead of the engine's.
+    """
     out.print(_summary(report))
     for rule in report.rules:
         if rule.sql:
             out.print(f"\n-- {rule.rule}\n{rule.sql};", soft_wrap=True, markup=False)
-        _print_findings(out, rule)
+        _print_findings(out, rule, findings or findings_table)
         _print_changes(out, report, rule)
         for note in _notes(report, rule):
             out.print(note, soft_wrap=True, markup=False)
-    out.print(Text(f"\n{sentence(report)}"), soft_wrap=True)
+    out.print(Text(f"\n{sentence(report, next_step)}"), soft_wrap=True)
 
 
 def _summary(report: Report) -> Table:
@@ -92,17 +104,25 @@ def _summary(report: Report) -> Table:
 
 
 def _dash(value: Any) -> str:
-    return "-" if value is None else show(value)
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else show(value)
 
 
-def _print_findings(out: Console, rule: RuleReport) -> None:
-    if not rule.sample:
+def _print_findings(out: Console, rule: RuleReport, findings: Callable[[RuleReport], Table | None]) -> None:
+    made = findings(rule) if rule.sample else None
+    if made is None:
         return
+    out.print(f"\n{rule.rule}: {registry.get(rule.rule).because}", soft_wrap=True, markup=False)
+    out.print(made)
+    if rule.violations and rule.violations > len(rule.sample):
+        out.print(f"... and {rule.violations - len(rule.sample):,} more (--limit shows more of them)")
+
+
+def findings_table(rule: RuleReport) -> Table | None:
+    """What breaks a rule: both values, their difference, and the evidence."""
     declared = registry.get(rule.rule)
     found = [f for f in rule.sample if f.actual]
     if not found:
-        return
-    out.print(f"\n{rule.rule}: {declared.because}", soft_wrap=True, markup=False)
+        return None
     evidence = list(found[0].evidence)
     rows = []
     for f in found:
@@ -117,9 +137,7 @@ def _print_findings(out: Console, rule: RuleReport) -> None:
             ]
         )
     columns = ["key", "actual", "expected", "difference", *evidence]
-    out.print(table(columns, rows, right=["actual", "difference", *evidence]))
-    if rule.violations and rule.violations > len(rule.sample):
-        out.print(f"... and {rule.violations - len(rule.sample):,} more (--limit shows more of them)")
+    return table(columns, rows, right=["actual", "difference", *evidence])
 
 
 def _one(values: dict[str, Any]) -> str:
@@ -156,13 +174,14 @@ def _notes(report: Report, rule: RuleReport) -> Iterable[str]:
         yield f"\n{rule.rule}: {rule.error}"
     if rule.brake:
         yield f"\n{rule.rule}: the brake would stop this. {rule.brake}"
+    yield from rule.notes
     for reason in rule.reasons:
         yield f"{rule.rule}: skipped {reason}"
     for conflict in rule.conflicts:
         yield f"{rule.rule}: left {conflict.table} {show(conflict.key)} alone: {conflict.why}"
 
 
-def sentence(report: Report) -> str:
+def sentence(report: Report, next_step: str = "") -> str:
     """The last line: what it comes to, and what to do next."""
     run = f"Run {report.run}: {report.status}."
     resumed = " It went on where a dead process had left it." if report.resumed else ""
@@ -170,6 +189,8 @@ def sentence(report: Report) -> str:
     if report.verb in ("analyze", "verify"):
         if report.status == "clean":
             return f"{run} Every rule that was looked at holds."
+        if next_step:
+            return f"{run} {next_step}"
         repairable = next((r for r in violated if _repairs(r)), None)
         if repairable is None:
             return run

@@ -1,0 +1,155 @@
+"""Mileage that does not add up: whose, by how much, which rows are suspect, and the repair of players and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, cast
+
+from django.db import DEFAULT_DB_ALIAS
+
+from integrity import Derived
+from integrity.conf import conf
+from integrity.engine import analyze, preview
+from integrity.exceptions import UsageError
+from integrity.keys import Key
+from integrity.look import keys_beyond
+from integrity.observer import Observer
+from integrity.registry import registry
+from integrity.repair import repair
+from integrity.reports import Finding, PlannedChange, Report
+from integrity.scope import Scope
+from players.models import Group, Membership, Player
+from players.tree import ancestor_ids
+
+ADDS_UP = "players.mileage_adds_up"
+GROUP_ADDS_UP = "players.group_total_adds_up"
+STRATEGIES = ("delete_extra_metrics", "recalculate_from_player")
+OLDEST_FIRST = "_oldest_first"
+SUSPECTS = 5
+"""History rows shown for one player."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Whom to look at: one player with the groups above, or everybody, hidden ones too.
+
+    threshold: kilometres; smaller differences are neither listed nor repaired, though they count.
+    """
+
+    player_id: int | None = None
+    threshold: Decimal = Decimal("0.001")
+
+    def keys(self) -> dict[str, list[Key]]:
+        """Keys by rule, empty for everybody. Raises UsageError for a player that does not exist."""
+        if self.player_id is None:
+            return {}
+        if not Player.objects.filter(pk=self.player_id).exists():
+            raise UsageError(f"--player-id {self.player_id}: there is no such player.")
+        groups = Membership.objects.filter(player_id=self.player_id).values_list("group_id", flat=True)
+        return {ADDS_UP: [(self.player_id,)], GROUP_ADDS_UP: [(group,) for group in ancestor_ids(groups)]}
+
+
+def analyze_mileage(selection: Selection, *, limit: int = 20, observer: Observer | None = None) -> Report:
+    """Look at players, then at groups; the listed ones carry their suspects as evidence."""
+    rules = [registry.get(ADDS_UP), registry.get(GROUP_ADDS_UP)]
+    report = analyze(rules, keys=selection.keys(), sample=conf().STORED_VIOLATIONS, observer=observer)
+    explain(report, selection, limit)
+    return report
+
+
+def fix_mileage(
+    selection: Selection,
+    strategy: str = STRATEGIES[0],
+    *,
+    oldest_first: bool = False,
+    limit: int = 20,
+    **options: Any,
+) -> Report:
+    """Repair players' histories by a strategy and groups' totals from the players, in one run that can be undone.
+
+    What the strategy cannot cure stays and is reported. Raises UsageError for an unknown strategy.
+    """
+    if strategy not in STRATEGIES:
+        raise UsageError(f"--strategy {strategy!r} is unknown. Known: {', '.join(STRATEGIES)}.")
+    players, groups = (cast("Derived", registry.get(label)) for label in (ADDS_UP, GROUP_ADDS_UP))
+    keys = selection.keys()
+    if selection.threshold:
+        keys = {
+            rule.label: keys_beyond(rule, selection.threshold, Scope.of(keys.get(rule.label)), DEFAULT_DB_ALIAS)
+            for rule in (players, groups)
+        }
+    chosen = strategy + (OLDEST_FIRST if oldest_first else "")
+    report = repair([(players, chosen), (groups, "recompute")], keys=keys, sample=limit, **options)
+    explain(report, selection, limit)
+    return report
+
+
+def explain(report: Report, selection: Selection, limit: int) -> None:
+    """Cut the samples to what the selection lists, and say of each who it is and what is suspect."""
+    for rule in report.rules:
+        listed = [finding for finding in rule.sample if _beyond(finding, selection.threshold)]
+        rule.notes += _unlisted(len(rule.sample) - len(listed), selection.threshold)
+        tell = _tell_players if rule.rule == ADDS_UP else _tell_groups
+        rule.sample = tell(listed[:limit])
+
+
+def difference(finding: Finding) -> Decimal:
+    """Kilometres of history and flight (or of the group's own column) too many, below 0 too few."""
+    actual, expected = finding.actual["distance_total"], finding.expected["distance_total"]
+    return Decimal(expected - actual)
+
+
+def _beyond(finding: Finding, threshold: Decimal) -> bool:
+    return bool(finding.actual) and abs(difference(finding)) > threshold
+
+
+def _unlisted(count: int, threshold: Decimal) -> list[str]:
+    return [f"{count} differences of up to {threshold} km are not listed."] if count else []
+
+
+def _tell_players(findings: Sequence[Finding]) -> list[Finding]:
+    keys = [finding.key for finding in findings]
+    names = {player.pk: str(player) for player in Player.objects.filter(pk__in=[key[0] for key in keys])}
+    suspects: dict[Key, list[dict[str, Any]]] = {}
+    if keys:
+        planned = preview(registry.get(ADDS_UP), STRATEGIES[1], keys, limit=SUSPECTS * len(keys))
+        for change in planned:
+            suspects.setdefault(change.owner, []).append(_suspect(change))
+    return [
+        replace(
+            finding,
+            evidence={
+                "player": names.get(finding.key[0]),
+                **finding.evidence,
+                **_direction(difference(finding)),
+                "suspects": suspects.get(finding.key, [])[:SUSPECTS],
+            },
+        )
+        for finding in findings
+    ]
+
+
+def _suspect(change: PlannedChange) -> dict[str, Any]:
+    """The history row most likely at fault, or the hour in which one is missing."""
+    if change.op == "insert":
+        return {"hour": change.new["hour"], "device": None, "distance_km": None, "why": "distance is missing here"}
+    return {
+        "hour": change.evidence.get("hour"),
+        "device": change.evidence.get("device"),
+        "distance_km": change.old["distance_km"],
+        "why": change.evidence.get("why", "distance is missing here"),
+    }
+
+
+def _tell_groups(findings: Sequence[Finding]) -> list[Finding]:
+    names = dict(Group.objects.filter(pk__in=[finding.key[0] for finding in findings]).values_list("pk", "name"))
+    return [
+        replace(finding, evidence={"group": names.get(finding.key[0]), **_direction(-difference(finding))})
+        for finding in findings
+    ]
+
+
+def _direction(km: Decimal) -> dict[str, Any]:
+    return {"difference": km, "direction": "MORE" if km > 0 else "LESS"}
