@@ -120,7 +120,9 @@ class _Undo:
             for column, then in self.of.options["columns"].get(table, {}).items():
                 if now.get(column) != then:
                     became = f"is {now[column]} now" if column in now else "is gone"
-                    raise Refused(f"{table}.{column} was {then} when run {self.of.pk} wrote it and {became}: it cannot be put back.")
+                    raise Refused(
+                        f"{table}.{column} was {then} when run {self.of.pk} wrote it and {became}: it cannot be put back."
+                    )
             model_of(table)
 
     # Batches, newest change first
@@ -131,7 +133,9 @@ class _Undo:
         return waiting if self.before is None else waiting.filter(id__lt=self.before)
 
     def _batches(self) -> Iterator[list[Change]]:
-        while batch := list(self._waiting().order_by("-id").annotate(done=_DONE).defer("before", "after")[: conf().BATCH_KEYS]):
+        while batch := list(
+            self._waiting().order_by("-id").annotate(done=_DONE).defer("before", "after")[: conf().BATCH_KEYS]
+        ):
             yield batch
             self.before = batch[-1].pk
 

@@ -1,0 +1,151 @@
+"""Small worlds out of order, known by name to every process that works on one."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db import connection
+from django.db.models import Model, Sum
+
+from integrity import Adjust, Derived, Trim
+from integrity.observer import Observer
+from integrity.registry import registry
+from integrity.repair import repair
+from integrity.reports import Report
+from integrity.rules.base import Rule
+from integrity.undo import undo
+from tests.toy import models as toy
+
+DAY = datetime.date(2026, 3, 2)
+LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+SMALL = {"BATCH_KEYS": 2, "WINDOW_KEYS": 4}
+"""Settings under which ten keys take several windows of several batches."""
+WRONG = list(range(2, 12))
+"""The keys that are wrong in each world."""
+
+
+@dataclass(frozen=True)
+class World:
+    rule: Rule
+    strategy: str
+    make: Callable[[], None]
+    models: tuple[type[Model], ...]
+    """What it is made of, children first."""
+    table: str
+    """What a repair writes."""
+    columns: str
+    """Those that two repairs of the same rows must agree on, the owner of the row first."""
+
+
+def make_accounts(number: int = 11) -> None:
+    """Accounts with 3 in their entries; all but the first say 9."""
+    toy.Account.objects.bulk_create(toy.Account(id=i, balance=9 if i > 1 else 3) for i in range(1, number + 1))
+    toy.Entry.objects.bulk_create(
+        toy.Entry(account_id=i, amount=amount) for i in range(1, number + 1) for amount in (1, 2)
+    )
+
+
+def make_ledgers(number: int = 11) -> None:
+    """Ledgers that say 10. The first is right; of the others every second has postings of 14, every second of 7."""
+    toy.Ledger.objects.bulk_create(toy.Ledger(id=i, total=10) for i in range(1, number + 1))
+    parts = {i: (4, 6) if i == 1 else (3, 4) if i % 2 else (3, 5, 6) for i in range(1, number + 1)}
+    toy.Posting.objects.bulk_create(
+        toy.Posting(ledger_id=i, amount=Decimal(amount), day=DAY) for i, amounts in parts.items() for amount in amounts
+    )
+    toy.Posting.objects.update(made_at=LONG_AGO)
+
+
+def _named(rule: Rule) -> Rule:
+    rule.app = "toy"
+    return rule
+
+
+WORLDS = {
+    "accounts": World(
+        _named(
+            Derived(
+                toy.Account,
+                "balance",
+                equals=Sum("entries__amount"),
+                name="balance_of_the_world",
+                because="The toy says so.",
+            )
+        ),
+        "recompute",
+        make_accounts,
+        (toy.Entry, toy.Account),
+        "toy_account",
+        "id, balance",
+    ),
+    "ledgers": World(
+        _named(
+            Derived(
+                toy.Ledger,
+                "total",
+                truth="column",
+                equals=Sum("postings__amount"),
+                name="ledger_of_the_world",
+                because="The toy says so.",
+                repairs={
+                    "even_out": [
+                        Trim("postings", amount="amount"),
+                        Adjust("postings", amount="amount", row={"day": DAY, "correction": True}),
+                    ]
+                },
+            )
+        ),
+        "even_out",
+        make_ledgers,
+        (toy.Posting, toy.Ledger),
+        "toy_posting",
+        # A new row's number and time differ from run to run.
+        "ledger_id, amount, day, correction, note",
+    ),
+}
+
+
+def perform(
+    world: str,
+    verb: str = "repair",
+    run: int | None = None,
+    observer: Observer | None = None,
+    keys: Sequence[int] | None = None,
+) -> Report:
+    """Repair a world, or undo a run of it."""
+    if verb == "undo":
+        return undo(run or 0, observer=observer, actor="ann")
+    found = WORLDS[world]
+    registry.register("toy", [found.rule])
+    try:
+        chosen = None if keys is None else [(key,) for key in keys]
+        return repair([(found.rule, found.strategy)], keys=chosen, observer=observer, actor="ann")
+    finally:
+        registry.unregister(found.rule.label)
+
+
+def rows(table: str, columns: str = "*") -> list[str]:
+    """Rows as PostgreSQL prints them."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT r::text FROM (SELECT {columns} FROM {table}) AS r ORDER BY 1")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def outcome(world: str) -> list[str]:
+    """What two repairs of the same world must agree on."""
+    return rows(WORLDS[world].table, WORLDS[world].columns)
+
+
+def bytes_of(world: str) -> list[str]:
+    """Every byte of the table that a repair writes."""
+    return rows(WORLDS[world].table)
+
+
+def by_owner(found: list[str]) -> dict[int, list[str]]:
+    """An outcome by the key that its rows belong to, in the order of the keys."""
+    owners: dict[int, list[str]] = {}
+    for row in found:
+        owners.setdefault(int(row[1:].partition(",")[0]), []).append(row)
+    return dict(sorted(owners.items()))
