@@ -76,4 +76,3 @@ class Batches:
             self.size = max(1, self.size // 2)
         elif seconds < wished / 2:
             self.size = min(self.size * 2, conf().BATCH_KEYS * 4)
-

@@ -64,7 +64,9 @@ def _references(plan: Plan, connection: Any) -> Iterator[tuple[Write, bool]]:
 
 def _action(model: type[Model], key: ForeignKey) -> str | None:
     """What becomes of a referring row: deleted, set to NULL, or None where it protects."""
-    declared = next((f for f in model._meta.local_concrete_fields if (f.column,) == key.columns and f.remote_field), None)
+    declared = next(
+        (f for f in model._meta.local_concrete_fields if (f.column,) == key.columns and f.remote_field), None
+    )
     on_delete = declared.remote_field.on_delete if declared is not None else None
     if key.on_delete == "c" or (key.on_delete in "ar" and on_delete is CASCADE):
         return DELETE
@@ -74,7 +76,12 @@ def _action(model: type[Model], key: ForeignKey) -> str | None:
 
 
 def _write(
-    plan: Plan, model: type[Model], columns: tuple[str, ...], targets: tuple[str, ...], operation: str, sets: tuple[str, ...]
+    plan: Plan,
+    model: type[Model],
+    columns: tuple[str, ...],
+    targets: tuple[str, ...],
+    operation: str,
+    sets: tuple[str, ...],
 ) -> Write:
     on = joined(
         " AND ",
@@ -104,7 +111,8 @@ def _generic(plan: Plan, field: Any) -> Write:
 def _rows(plan: Plan, model: type[Model], on: Statement, operation: str, sets: tuple[str, ...]) -> Statement:
     columns = [compose("{op}::text AS op", op=value(operation)), names(plan.owners, of="p")]
     columns += [
-        compose("c.{pk} AS {row}", pk=name(field.column), row=name(f"row__{field.column}")) for field in model._meta.pk_fields
+        compose("c.{pk} AS {row}", pk=name(field.column), row=name(f"row__{field.column}"))
+        for field in model._meta.pk_fields
     ]
     for column in sets:
         columns.append(compose("c.{c} AS {old}", c=name(column), old=name(f"old__{column}")))

@@ -368,7 +368,9 @@ class _Last(_Rooted):
         inner = RawSQL(key.text, key.params)
         rows = rows.filter(**{self.hop.column: inner})[:1]
         return compose(
-            "LEFT JOIN LATERAL ({rows}) AS {alias} ON true", rows=from_queryset(rows, self.using), alias=name(join.alias)
+            "LEFT JOIN LATERAL ({rows}) AS {alias} ON true",
+            rows=from_queryset(rows, self.using),
+            alias=name(join.alias),
         )
 
     def _sort(self, join: Join, outer: _Outer) -> Statement:
@@ -418,4 +420,6 @@ class _PerKey:
             columns=joined(", ", (name(column) for column in columns)),
             rows=from_queryset(self.queryset, self.using),
         )
-        return compose("LEFT JOIN ({rows}) AS {alias} ON {on}", rows=rows, alias=name(join.alias), on=joined(" AND ", on))
+        return compose(
+            "LEFT JOIN ({rows}) AS {alias} ON {on}", rows=rows, alias=name(join.alias), on=joined(" AND ", on)
+        )

@@ -15,11 +15,11 @@ from integrity import records, statuses
 from integrity.exceptions import EngineError, UnknownName, UsageError, sentence
 from integrity.journal import images_as_rows
 from integrity.keys import Key, Keys, by_label, stored
+from integrity.look import look
 from integrity.models import Change, Run, Violation
 from integrity.observer import Observer
-from integrity.registry import registry
-from integrity.look import look
 from integrity.plan import Plan
+from integrity.registry import registry
 from integrity.reports import PlannedChange, Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.schema import model_of
@@ -63,7 +63,9 @@ def verify(number: int, *, actor: str | None = None, sample: int = 20, observer:
     observer = observer or Observer()
     of = get_run(number)
     connection = connections[DEFAULT_DB_ALIAS]
-    models = [model_of(table) for table in Change.objects.filter(run=of).values_list("table", flat=True).distinct().order_by()]
+    models = [
+        model_of(table) for table in Change.objects.filter(run=of).values_list("table", flat=True).distinct().order_by()
+    ]
     if not models:
         raise UsageError(f"Run {number} ({of.verb}) changed nothing; there is nothing to verify.")
     run = records.open_run(Run.Verb.VERIFY, database=of.database, actor=actor, of=of)
@@ -101,7 +103,9 @@ def accept(
     found = Violation.objects.filter(rule=rule.label, database=using, key=rule.key_as_json(key)).first()
     if found is None:
         where = ", ".join(f"{name} {part}" for name, part in rule.key_as_json(key).items())
-        raise UsageError(f"{rule.label} has no stored violation at {where}. Run: manage.py integrity analyze {rule.label}")
+        raise UsageError(
+            f"{rule.label} has no stored violation at {where}. Run: manage.py integrity analyze {rule.label}"
+        )
     found.status = Violation.Status.ACCEPTED
     found.accepted_by, found.accepted_because, found.accepted_until = by, because, until
     found.save()

@@ -92,7 +92,7 @@ def array_type(field: Field[Any, Any], connection: Any) -> str:
     """The array type for keys of a field: without a length or scale, which a cast would cut the keys to."""
     target = getattr(field, "target_field", field)
     plain = str(target.rel_db_type(connection) or target.db_type(connection))
-    return plain.split("(")[0] + "[]"
+    return plain.split("(", maxsplit=1)[0] + "[]"
 
 
 def prepared(field: Field[Any, Any], keys: Sequence[Any], connection: Any) -> list[Any]:

@@ -37,7 +37,8 @@ def image(alias: str, held: Sequence[Column]) -> Statement:
         if not c.generated
     ]
     objects = [
-        compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs[i : i + _PAIRS])) for i in range(0, len(pairs), _PAIRS)
+        compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs[i : i + _PAIRS]))
+        for i in range(0, len(pairs), _PAIRS)
     ]
     return joined(" || ", objects)
 
@@ -102,7 +103,8 @@ def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
     }
     # The rows are locked, so what this statement sees is what it updates.
     seen = compose(
-        "SELECT {key} AS key, {image} AS before FROM {table} AS t JOIN {plan} AS p ON p.op = 'update' AND {same}", **parts
+        "SELECT {key} AS key, {image} AS before FROM {table} AS t JOIN {plan} AS p ON p.op = 'update' AND {same}",
+        **parts,
     )
     done = compose(
         "UPDATE {table} AS t SET {sets} FROM {plan} AS p WHERE p.op = 'update' AND {same} AND {unmoved}"
@@ -112,7 +114,7 @@ def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
         **parts,
     )
     return compose(
-        "WITH seen AS ({seen}), done AS ({done}) INSERT INTO {changes} (run_id, rule, \"table\", key, before, after)"
+        'WITH seen AS ({seen}), done AS ({done}) INSERT INTO {changes} (run_id, rule, "table", key, before, after)'
         " SELECT {run}, {rule}, {label}, done.key, seen.before, done.after FROM done JOIN seen USING (key)",
         seen=seen,
         done=done,
@@ -143,7 +145,7 @@ def _insert(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
 
 def _journaled(done: Statement, run: Run, rule: str, model: type[Model]) -> Statement:
     return compose(
-        "WITH done AS ({done}) INSERT INTO {changes} (run_id, rule, \"table\", key, before, after)"
+        'WITH done AS ({done}) INSERT INTO {changes} (run_id, rule, "table", key, before, after)'
         " SELECT {run}, {rule}, {label}, key, before, after FROM done",
         done=done,
         changes=name(CHANGES),
@@ -187,7 +189,14 @@ def keyed(table: str, change: str, model: type[Model], connection: Any) -> State
     """The row of the table is that of the change."""
     types = {column.name: column.type for column in columns(model._meta.db_table, connection)}
     same = [
-        compose("{t}.{pk} = ({c}.key->>{text})::{type}", t=name(table), c=name(change), pk=name(pk), text=value(pk), type=Statement(types[pk]))
+        compose(
+            "{t}.{pk} = ({c}.key->>{text})::{type}",
+            t=name(table),
+            c=name(change),
+            pk=name(pk),
+            text=value(pk),
+            type=Statement(types[pk]),
+        )
         for pk in pk_columns(model)
     ]
     return joined(" AND ", same)

@@ -33,9 +33,7 @@ def take(
         with transaction.atomic():
             run = records.open_run(verb, database=DEFAULT_DB_ALIAS, actor=actor, **fields)
             for label, strategy in rules:
-                Result.objects.create(
-                    run=run, rule=label, database=run.database, strategy=strategy, writes=exclusive
-                )
+                Result.objects.create(run=run, rule=label, database=run.database, strategy=strategy, writes=exclusive)
         return run, False
     except Taken:
         return _resume_or_refuse(rules, verb, actor=actor, **fields)

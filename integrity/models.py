@@ -132,9 +132,7 @@ class Change(models.Model):
     key = models.JSONField()
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
-    undone_by = models.ForeignKey(
-        Run, null=True, on_delete=models.PROTECT, related_name="undid", db_constraint=False
-    )
+    undone_by = models.ForeignKey(Run, null=True, on_delete=models.PROTECT, related_name="undid", db_constraint=False)
 
     class Meta:
         ordering = ["id"]

@@ -43,7 +43,9 @@ def read(rule: Rule) -> set[Column]:
     found = {(model._meta.db_table, ANY) for model in rule.reads_whole()}
     for path in rule.all_paths():
         for hop in path.hops:
-            found.add((hop.model._meta.db_table, ANY) if hop.many else (hop.model._meta.db_table, hop.model._meta.pk.column))
+            found.add(
+                (hop.model._meta.db_table, ANY) if hop.many else (hop.model._meta.db_table, hop.model._meta.pk.column)
+            )
         end = path.field
         found.add((end.model._meta.db_table, end.column))
     return found
@@ -57,6 +59,8 @@ def feeds_itself(rule: Rule, steps: Iterable[Repair]) -> bool:
     """True when a repaired row changes what other rows of the same rule should be, as in a chain of totals."""
     own = written(rule, steps)
     through = {
-        (path.field.model._meta.db_table, path.field.column) for path in rule.all_paths() if path.hops and path.field.column
+        (path.field.model._meta.db_table, path.field.column)
+        for path in rule.all_paths()
+        if path.hops and path.field.column
     }
     return overlap(own, through)

@@ -158,7 +158,10 @@ def rewritten(node: Any, lookup: Callable[[str], str], replace: Callable[[Any], 
     if hasattr(node, "get_source_expressions") and not hasattr(node, "query"):
         clone = copy.copy(node)
         clone.set_source_expressions(
-            [source if source is None else rewritten(source, lookup, replace) for source in node.get_source_expressions()]
+            [
+                source if source is None else rewritten(source, lookup, replace)
+                for source in node.get_source_expressions()
+            ]
         )
         return clone
     return node

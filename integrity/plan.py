@@ -28,7 +28,10 @@ class Plan:
         self.sets, self.guards = write.sets, write.guards
         self.table = f"integrity_plan_{next(_numbers)}"
         self.relation = as_statement(name("pg_temp", self.table))
-        run(connection, compose("CREATE TEMP TABLE {table} ON COMMIT DROP AS {rows}", table=name(self.table), rows=write.statement))
+        run(
+            connection,
+            compose("CREATE TEMP TABLE {table} ON COMMIT DROP AS {rows}", table=name(self.table), rows=write.statement),
+        )
         run(connection, compose("ANALYZE {table}", table=self.relation))
         self._counts: dict[str, int] | None = None
 
@@ -43,7 +46,9 @@ class Plan:
     def count(self, operation: str | None = None) -> int:
         """How many rows are planned, of one operation or in all."""
         if self._counts is None:
-            counted = fetch(self.connection, compose("SELECT op, count(*) AS n FROM {plan} GROUP BY op", plan=self.relation))
+            counted = fetch(
+                self.connection, compose("SELECT op, count(*) AS n FROM {plan} GROUP BY op", plan=self.relation)
+            )
             self._counts = {row["op"]: row["n"] for row in counted}
         return sum(self._counts.values()) if operation is None else self._counts.get(operation, 0)
 
@@ -56,7 +61,13 @@ class Plan:
         return joined(
             " AND ",
             (
-                compose("{t}.{pk} = {p}.{row}", t=name(table), pk=name(field.column), p=name(plan), row=name(f"row__{field.column}"))
+                compose(
+                    "{t}.{pk} = {p}.{row}",
+                    t=name(table),
+                    pk=name(field.column),
+                    p=name(plan),
+                    row=name(f"row__{field.column}"),
+                )
                 for field in self.model._meta.pk_fields
             ),
         )
@@ -68,7 +79,13 @@ class Plan:
         return joined(
             " AND ",
             (
-                compose("{t}.{c} IS NOT DISTINCT FROM {p}.{old}", t=name(table), c=name(c), p=name(plan), old=name(f"old__{c}"))
+                compose(
+                    "{t}.{c} IS NOT DISTINCT FROM {p}.{old}",
+                    t=name(table),
+                    c=name(c),
+                    p=name(plan),
+                    old=name(f"old__{c}"),
+                )
                 for c in self.guards
             ),
         )
@@ -119,7 +136,9 @@ class Plan:
     def without(self, keys: set[Key]) -> None:
         """Take the rows of these owners out of the plan."""
         for key in keys:
-            same = joined(" AND ", (compose("{c} = {v}", c=name(c), v=value(v)) for c, v in zip(self.owners, key, strict=True)))
+            same = joined(
+                " AND ", (compose("{c} = {v}", c=name(c), v=value(v)) for c, v in zip(self.owners, key, strict=True))
+            )
             run(self.connection, compose("DELETE FROM {plan} WHERE {same}", plan=self.relation, same=same))
         if keys:
             self._counts = None
@@ -136,7 +155,9 @@ class Plan:
     def rows_after(self) -> Statement:
         """The rows that will be updated or inserted, as they will be; an inserted row has no key yet."""
         columns = [
-            compose("{new} AS {c}", new=name("p", f"new__{c}"), c=name(c)) if c in self.sets else as_statement(name("t", c))
+            compose("{new} AS {c}", new=name("p", f"new__{c}"), c=name(c))
+            if c in self.sets
+            else as_statement(name("t", c))
             for c in (field.column for field in self.model._meta.local_concrete_fields if field.column)
         ]
         return compose(

@@ -58,7 +58,9 @@ def repair(
         for position, job in enumerate(jobs):
             later = [rule for rule, _, _ in jobs[position + 1 :]]
             report.rules.append(
-                RuleRepair(job, run, Scope.of(chosen.get(job[0].label)), brake, later, observer or Observer(), sample).perform()
+                RuleRepair(
+                    job, run, Scope.of(chosen.get(job[0].label)), brake, later, observer or Observer(), sample
+                ).perform()
             )
             if report.rules[-1].status in (statuses.FAILED, statuses.REFUSED):
                 _leave_out(report, run, jobs[position + 1 :])

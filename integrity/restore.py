@@ -104,12 +104,12 @@ class _Restore:
                 " ELSE 'it was deleted since' END",
                 **self.parts,
             )
-            wrong = compose(
-                "NOT EXISTS (SELECT FROM {table} AS t WHERE {same} AND ({image}) @> b.after)", **self.parts
-            )
+            wrong = compose("NOT EXISTS (SELECT FROM {table} AS t WHERE {same} AND ({image}) @> b.after)", **self.parts)
         found = fetch(
             self.connection,
-            compose("DELETE FROM integrity_back AS b WHERE {wrong} RETURNING b.key, {why} AS why", wrong=wrong, why=why),
+            compose(
+                "DELETE FROM integrity_back AS b WHERE {wrong} RETURNING b.key, {why} AS why", wrong=wrong, why=why
+            ),
         )
         return [Conflict(self.label, _loaded(row["key"]), row["why"]) for row in found]
 
@@ -163,7 +163,9 @@ class _Restore:
             else compose("NOT EXISTS (SELECT FROM {table} AS t WHERE {same} AND ({image}) @> b.before)", **self.parts)
         )
         return int(
-            fetch(self.connection, compose("SELECT count(*) AS n FROM integrity_back AS b WHERE {right}", right=right))[0]["n"]
+            fetch(self.connection, compose("SELECT count(*) AS n FROM integrity_back AS b WHERE {right}", right=right))[
+                0
+            ]["n"]
         )
 
     def journal(self) -> None:

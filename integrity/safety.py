@@ -46,13 +46,16 @@ def enter(run: Run, rules: Sequence[str], connection: Any) -> None:
         raise LostRun(f"Run {run.pk} was taken over by another process, which goes on with it.")
     with connection.cursor() as cursor:
         # A second barrier that does not depend on our own table; it ends with the transaction, pooler or not.
-        cursor.execute("SELECT " + ", ".join("pg_advisory_xact_lock(hashtextextended(%s, 0))" for _ in rules), sorted(rules))
+        cursor.execute(
+            "SELECT " + ", ".join("pg_advisory_xact_lock(hashtextextended(%s, 0))" for _ in rules), sorted(rules)
+        )
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
 
 
 def lock_parents(rule: Rule, keys: Sequence[Key], using: str) -> None:
     """Lock the rule's rows in key order; what is planned must be computed by a later statement, which sees what
-    a writer that held them has committed."""
+    a writer that held them has committed.
+    """
     queryset = Scope.of(keys).restrict_root(rule.model._base_manager.using(using))
     list(queryset.order_by("pk").select_for_update().values_list("pk"))
 
@@ -102,7 +105,9 @@ class Brake:
     @staticmethod
     def _count(table: str, wanted: int, connection: Any) -> int:
         counted = compose(
-            "SELECT count(*) AS n FROM (SELECT FROM {table} LIMIT {wanted}) AS t", table=name(table), wanted=value(wanted)
+            "SELECT count(*) AS n FROM (SELECT FROM {table} LIMIT {wanted}) AS t",
+            table=name(table),
+            wanted=value(wanted),
         )
         return int(fetch(connection, counted)[0]["n"])
 
@@ -202,5 +207,3 @@ def harm(rule: Rule, key: Key, row: dict[str, Any]) -> str:
         f"The repair would break {rule.label} at {where} ({actual}; expected {expected}). It was rolled back."
         f" If {rule.label} has a repair of its own, repair both in one run."
     )
-
-

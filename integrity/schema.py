@@ -25,7 +25,9 @@ def missing_tables(rule: Rule, using: str) -> list[str]:
     tables = sorted({model._meta.db_table for model in rule.reads()})
     rows = fetch(
         connections[using],
-        Statement("SELECT t FROM unnest(%s::text[]) AS t WHERE to_regclass(quote_ident(t)) IS NULL ORDER BY t", (tables,)),
+        Statement(
+            "SELECT t FROM unnest(%s::text[]) AS t WHERE to_regclass(quote_ident(t)) IS NULL ORDER BY t", (tables,)
+        ),
     )
     return [row["t"] for row in rows]
 
@@ -59,7 +61,9 @@ def require_declared(models: Iterable[type[Model]], connection: Any) -> None:
         found = {column.name: column.type for column in columns(opts.db_table, connection)}
         where = f"in the database {connection.settings_dict['NAME']!r}"
         if not found:
-            raise Refused(f"The table {opts.db_table} is not {where}. Is it the right database and search_path? Run: manage.py migrate")
+            raise Refused(
+                f"The table {opts.db_table} is not {where}. Is it the right database and search_path? Run: manage.py migrate"
+            )
         for field in opts.local_concrete_fields:
             if field.column is None:
                 continue
@@ -116,7 +120,9 @@ def foreign_keys_to(table: str, connection: Any) -> list[ForeignKey]:
             (table,),
         ),
     )
-    return [ForeignKey(r["conname"], r["relname"], tuple(r["cols"]), tuple(r["targets"]), r["confdeltype"]) for r in rows]
+    return [
+        ForeignKey(r["conname"], r["relname"], tuple(r["cols"]), tuple(r["targets"]), r["confdeltype"]) for r in rows
+    ]
 
 
 def triggers(table: str, operation: str, written: Iterable[str], connection: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """The states of a run and of its results, and every move between them.
 
-A run whose process died stays ``running`` until another one takes it over."""
+A run whose process died stays ``running`` until another one takes it over.
+"""
 
 from __future__ import annotations
 

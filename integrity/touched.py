@@ -92,7 +92,9 @@ def _rows_before(hop: Hop, rows: Statement) -> Statement:
         near=name(near),
         far=name(far) if far else _column(hop),
         rows=rows,
-        type=name(hop.model._meta.get_field(hop.field.content_type_field_name).column) if hop.generic else Statement(""),
+        type=name(hop.model._meta.get_field(hop.field.content_type_field_name).column)
+        if hop.generic
+        else Statement(""),
         app=value(source.app_label),
         model=value(source.model_name),
     )
@@ -105,5 +107,3 @@ def _column(hop: Hop) -> Statement:
 def _target_column(hop: Hop) -> str:
     opts = hop.source._meta
     return str(opts.pk.column if hop.target == "pk" else opts.get_field(hop.target).column)
-
-

@@ -3,7 +3,21 @@
 from datetime import UTC, timedelta
 from typing import Any
 
-from django.db.models import BooleanField, Case, CharField, Exists, F, Func, Max, Min, OuterRef, Subquery, Value, When, Window
+from django.db.models import (
+    BooleanField,
+    Case,
+    CharField,
+    Exists,
+    F,
+    Func,
+    Max,
+    Min,
+    OuterRef,
+    Subquery,
+    Value,
+    When,
+    Window,
+)
 from django.db.models.functions import Coalesce, Lag, Lead, TruncHour
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
@@ -35,7 +49,10 @@ def two_devices() -> Any:
 
 def _switched(neighbour: Any, earlier: Any, later: Any) -> Any:
     return Case(
-        When(LessThanOrEqual(later, earlier + Value(HOUR)), then=Differs(F("device_id"), Window(neighbour("device_id"), **_in_order()))),
+        When(
+            LessThanOrEqual(later, earlier + Value(HOUR)),
+            then=Differs(F("device_id"), Window(neighbour("device_id"), **_in_order())),
+        ),
         default=Value(False),
         output_field=BooleanField(),
     )
@@ -43,7 +60,9 @@ def _switched(neighbour: Any, earlier: Any, later: Any) -> Any:
 
 def suspicion() -> Any:
     """0 for an hour on two devices, 1 next to a device switch, 2 otherwise: the first are removed first."""
-    return Case(When(two_devices(), then=Value(0)), *(When(side, then=Value(1)) for side in _switches()), default=Value(2))
+    return Case(
+        When(two_devices(), then=Value(0)), *(When(side, then=Value(1)) for side in _switches()), default=Value(2)
+    )
 
 
 def why_suspect(otherwise: str) -> Any:

@@ -21,7 +21,7 @@ from integrity.repair import repair
 from integrity.reports import Finding, PlannedChange, Report
 from integrity.scope import Scope
 from players.models import Group, Membership, Player
-from players.tree import ancestor_ids
+from players.tree import ancestors
 
 ADDS_UP = "players.mileage_adds_up"
 GROUP_ADDS_UP = "players.group_total_adds_up"
@@ -48,7 +48,7 @@ class Selection:
         if not Player.objects.filter(pk=self.player_id).exists():
             raise UsageError(f"--player-id {self.player_id}: there is no such player.")
         groups = Membership.objects.filter(player_id=self.player_id).values_list("group_id", flat=True)
-        return {ADDS_UP: [(self.player_id,)], GROUP_ADDS_UP: [(group,) for group in ancestor_ids(groups)]}
+        return {ADDS_UP: [(self.player_id,)], GROUP_ADDS_UP: [(group,) for group in ancestors(groups)]}
 
 
 def analyze_mileage(selection: Selection, *, limit: int = 20, observer: Observer | None = None) -> Report:

@@ -39,8 +39,7 @@ rules = [
         Player,
         "distance_total",
         truth="column",
-        equals=Sum("hourly_metrics__distance_km")
-        + Sum(F("open_session__distance_km") - F("open_session__flushed_km")),
+        equals=Sum("hourly_metrics__distance_km") + Sum(F("open_session__distance_km") - F("open_session__flushed_km")),
         evidence={
             "history": Sum("hourly_metrics__distance_km"),
             "in_flight": Sum(F("open_session__distance_km") - F("open_session__flushed_km")),

@@ -55,21 +55,6 @@ def ancestors(groups: Iterable[int]) -> "QuerySet[Group, int]":
     return ids.order_by("id")
 
 
-def ancestor_ids(groups: Iterable[int]) -> "QuerySet[Group, int]":
-    """The ids of `groups` and of every group above them, each once, in ascending order (the order to lock them in)."""
-    start = list(groups)
-
-    def pairs(above: CTE) -> "QuerySet[Any, Any]":
-        first = Group.objects.filter(id__in=start).values("parent_id", node=F("id"))
-        return first.union(above.join(Group, id=above.col.parent_id).values("parent_id", node=F("id")))
-
-    above = CTE.recursive(pairs, name="above")
-    ids: QuerySet[Group, int] = with_cte(above, select=above.join(Group, id=above.col.node)).values_list(
-        "id", flat=True
-    )
-    return ids.order_by("id")
-
-
 def _pairs_below(below: CTE) -> "QuerySet[Any, Any]":
     """Every (root, node): each group with itself, then with each child of a node it has already."""
     itself = Group.objects.values(root=F("id"), node=F("id"))

@@ -141,13 +141,19 @@ def add_django_options(parser: Any) -> None:
 def add_format(parser: Any) -> None:
     parser.add_argument("--format", choices=FORMATS, default="table", help="How to print the report (default: table).")
     parser.add_argument(
-        "--limit", type=positive, default=20, metavar="N", help="How many violations or rows to show per rule (default: 20)."
+        "--limit",
+        type=positive,
+        default=20,
+        metavar="N",
+        help="How many violations or rows to show per rule (default: 20).",
     )
 
 
 def add_writing(parser: Any) -> None:
     """Options of everything that writes."""
-    parser.add_argument("--dry-run", action="store_true", help="Do everything, then roll it back; exit 1 if rows would change.")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="Do everything, then roll it back; exit 1 if rows would change."
+    )
     parser.add_argument("--reason", default="", metavar="TEXT", help="Why, for the record.")
     parser.add_argument("--yes", action="store_true", help="Do not ask.")
 
@@ -178,6 +184,9 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error.__cause__, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
         return f"The database {where} lacks what the models declare ({sentence(error)}). Run: manage.py migrate", 3
     if isinstance(error, OperationalError | InterfaceError):
-        return f"The database {where} cannot be used: {sentence(error)}. Check DATABASE_URL and that the server runs.", 3
+        return (
+            f"The database {where} cannot be used: {sentence(error)}. Check DATABASE_URL and that the server runs.",
+            3,
+        )
     kind = "ProgrammingError" if isinstance(error, ProgrammingError) else type(error).__name__
     return f"The database {where} refused ({kind}): {sentence(error)}", 3

@@ -80,7 +80,18 @@ def print_runs(out: Console, runs: Sequence[Run]) -> None:
         lasted = f"{(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else "-"
         names = ", ".join(held["rules"][:3]) + (f" and {len(held['rules']) - 3} more" if len(held["rules"]) > 3 else "")
         rows.append(
-            [str(run.pk), verb, status(run.status), names, held["violations"], held["changes"], run.actor, run.reason or "-", started, lasted]
+            [
+                str(run.pk),
+                verb,
+                status(run.status),
+                names,
+                held["violations"],
+                held["changes"],
+                run.actor,
+                run.reason or "-",
+                started,
+                lasted,
+            ]
         )
     columns = ["run", "verb", "status", "rules", "violations", "changes", "actor", "reason", "started", "lasted"]
     out.print(table(columns, rows, right=["run", "violations", "changes", "lasted"]))

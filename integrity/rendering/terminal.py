@@ -20,7 +20,14 @@ from integrity.reports import Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.rules.comparison import apart
 
-STYLES = {"clean": "green", "retired": "green", "violated": "red", "partial": "yellow", "failed": "red", "refused": "yellow"}
+STYLES = {
+    "clean": "green",
+    "retired": "green",
+    "violated": "red",
+    "partial": "yellow",
+    "failed": "red",
+    "refused": "yellow",
+}
 PIPED_WIDTH = 200
 
 
@@ -201,7 +208,9 @@ def sentence(report: Report, next_step: str = "") -> str:
     if report.verb == "undo":
         return f"{run}{resumed} {report.changes:,} rows were put back. To take that back: manage.py integrity undo {report.run}"
     if report.changes:
-        return f"{run}{resumed} {report.changes:,} rows changed. To take them back: manage.py integrity undo {report.run}"
+        return (
+            f"{run}{resumed} {report.changes:,} rows changed. To take them back: manage.py integrity undo {report.run}"
+        )
     return f"{run}{resumed} Nothing was changed."
 
 
@@ -231,7 +240,12 @@ class ProgressBar(Observer):
 
     def __init__(self, out: Console) -> None:
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out, transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=out,
+            transient=True,
         )
         self.task: Any = None
 

@@ -43,17 +43,31 @@ class Recompute(Repair):
         selected = [compose("{op} AS op", op=value(UPDATE))]
         for key in keys:
             found = name("d", f"key__{key.name}")
-            selected.append(compose("{k} AS {owner}, {k} AS {row}", k=found, owner=name(f"owner__{key.name}"), row=name(f"row__{key.column}")))
+            selected.append(
+                compose(
+                    "{k} AS {owner}, {k} AS {row}",
+                    k=found,
+                    owner=name(f"owner__{key.name}"),
+                    row=name(f"row__{key.column}"),
+                )
+            )
         for field, column in columns.items():
             selected.append(_as("d", f"actual__{field}", f"old__{column}"))
             selected.append(_as("d", f"expected__{field}", f"new__{column}"))
         source = compose("({violations}) AS d", violations=rule.violations(scope, using))
         stamps = {field: derived.model._meta.get_field(field).column for field in derived.stamps}
         if stamps:
-            source = compose("{source} JOIN ({stamps}) AS s ON {on}", source=source, stamps=_stamps(derived, scope, using), on=_on(derived))
+            source = compose(
+                "{source} JOIN ({stamps}) AS s ON {on}",
+                source=source,
+                stamps=_stamps(derived, scope, using),
+                on=_on(derived),
+            )
             selected += [_as("s", f"stamp__{field}", f"new__{column}") for field, column in stamps.items()]
         statement = compose("SELECT {columns} FROM {source}", columns=joined(", ", selected), source=source)
-        return [Write(rule.model, statement, sets=(*columns.values(), *stamps.values()), guards=tuple(columns.values()))]
+        return [
+            Write(rule.model, statement, sets=(*columns.values(), *stamps.values()), guards=tuple(columns.values()))
+        ]
 
 
 def _as(alias: str, column: str, output: str) -> Statement:

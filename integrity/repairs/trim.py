@@ -94,7 +94,9 @@ class Trim(Repair):
     def _rows(self, rule: Derived, scope: Scope, using: str) -> QuerySet[Any, Any]:
         """The rows that count, with what orders them."""
         rows = counted_rows(rule, self.relation, self.amount, scope, using)
-        annotations: dict[str, Any] = {f"integrity_{field.column}": F(field.name) for field in rows.model._meta.pk_fields}
+        annotations: dict[str, Any] = {
+            f"integrity_{field.column}": F(field.name) for field in rows.model._meta.pk_fields
+        }
         annotations |= {f"integrity_order_{i}": _bare(order) for i, order in enumerate(self.order)}
         annotations |= {f"evidence__{label}": expression for label, expression in self.evidence.items()}
         rows = rows.annotate(**annotations)

@@ -46,7 +46,9 @@ class Always(Rule):
                     "Use Derived for a value that follows from other rows.",
                 )
         if nodes_of(self.condition):
-            yield WrongDeclaration("the condition aggregates rows", "Use Derived for a value that follows from other rows.")
+            yield WrongDeclaration(
+                "the condition aggregates rows", "Use Derived for a value that follows from other rows."
+            )
 
     def _columns(self) -> list[str]:
         return list(dict.fromkeys(path.rest[0] for path in self.paths()))

@@ -145,16 +145,21 @@ class Rule(ABC):
         except WrongDeclaration as problem:
             problems = [problem]
         for problem in problems:
-            found.append(Error(f"{self.label}: {problem.message}.", hint=problem.hint, obj=self.model, id="integrity.E002"))
+            found.append(
+                Error(f"{self.label}: {problem.message}.", hint=problem.hint, obj=self.model, id="integrity.E002")
+            )
         return found
 
     def _common_problems(self) -> Iterable[WrongDeclaration]:
         if not NAME.fullmatch(self.name):
             yield WrongDeclaration(
-                f"the name {self.name!r} is not lower case letters, digits and underscores", "Names are stored in records."
+                f"the name {self.name!r} is not lower case letters, digits and underscores",
+                "Names are stored in records.",
             )
         if not self.because.strip():
-            yield WrongDeclaration("it does not say because of what it holds", "Give because=, one sentence for people.")
+            yield WrongDeclaration(
+                "it does not say because of what it holds", "Give because=, one sentence for people."
+            )
         if self.severity not in SEVERITIES:
             yield WrongDeclaration(f"the severity {self.severity!r} is unknown", f"One of {', '.join(SEVERITIES)}.")
         for lookup in (*lookups(self.where or Q()), *self.settle):
@@ -172,4 +177,3 @@ class Rule(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label}>"
-

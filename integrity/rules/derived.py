@@ -61,9 +61,7 @@ class Derived(Rule):
             self.repairs = {"recompute": (Recompute(),), **self.repairs}
 
     def violations(self, scope: Scope, using: str) -> Statement:
-        return compose(
-            "SELECT d.* FROM ({rows}) AS d WHERE {wrong}", rows=self.rows(scope, using), wrong=self._wrong()
-        )
+        return compose("SELECT d.* FROM ({rows}) AS d WHERE {wrong}", rows=self.rows(scope, using), wrong=self._wrong())
 
     def rows(self, scope: Scope, using: str) -> Statement:
         """Every row in scope with its actual and expected values, right or wrong."""
@@ -109,7 +107,10 @@ class Derived(Rule):
         return self.model._meta.get_field(column)  # type: ignore[return-value]
 
     def _wrong(self) -> Statement:
-        return compose("({columns})", columns=joined(" OR ", (differs(self.field(column), self.tolerance) for column in self.equals)))
+        return compose(
+            "({columns})",
+            columns=joined(" OR ", (differs(self.field(column), self.tolerance) for column in self.equals)),
+        )
 
     def _follows_rows(self) -> bool:
         return all(is_plain_column(self.model, column) for column in self.equals)
@@ -122,12 +123,15 @@ class Derived(Rule):
         for column in (*self.equals, *self.stamps):
             if not is_plain_column(self.model, column):
                 yield WrongDeclaration(
-                    f"{column!r} is not a stored column of {self.model._meta.label}", "Name a concrete field of the model."
+                    f"{column!r} is not a stored column of {self.model._meta.label}",
+                    "Name a concrete field of the model.",
                 )
         if self.truth == "column":
             yield from self._master_problems()
         if self.tolerance is None and any(self._sums_floats(column) for column in self.equals):
-            yield WrongDeclaration("it adds floats and has no tolerance", "Float sums depend on their order: give tolerance=.")
+            yield WrongDeclaration(
+                "it adds floats and has no tolerance", "Float sums depend on their order: give tolerance=."
+            )
         for node in self.nodes():
             if isinstance(node, PerKey):
                 if not node.reads:
@@ -148,7 +152,7 @@ class Derived(Rule):
             if any(isinstance(step, Recompute) for step in steps):
                 yield WrongDeclaration(
                     f'repair {strategy!r} would overwrite the master: Recompute is refused with truth="column"',
-                    "Repair the rows (Trim, Adjust), or declare truth=\"rows\".",
+                    'Repair the rows (Trim, Adjust), or declare truth="rows".',
                 )
 
     def _sums_floats(self, column: str) -> bool:
@@ -160,7 +164,9 @@ class Derived(Rule):
         """Lookups to many rows outside of an aggregate."""
         for lookup in _outside(expression):
             if resolve(self.model, lookup).multiplies:
-                yield WrongDeclaration(f"{lookup!r} leads to many rows outside of an aggregate", "Sum, count or take the Latest.")
+                yield WrongDeclaration(
+                    f"{lookup!r} leads to many rows outside of an aggregate", "Sum, count or take the Latest."
+                )
 
 
 def _outside(expression: Any) -> Iterable[str]:

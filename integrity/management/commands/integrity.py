@@ -123,7 +123,8 @@ class Command(EngineCommand):
         from integrity.engine import verify
 
         self.finish(
-            self.perform(lambda watch: verify(options["run"], sample=options["limit"], observer=watch), options), options
+            self.perform(lambda watch: verify(options["run"], sample=options["limit"], observer=watch), options),
+            options,
         )
 
     def _runs(self, options: dict[str, Any]) -> None:
@@ -215,7 +216,9 @@ def _keys(rules: list[Rule], texts: list[str] | None) -> list[Key] | None:
         return None
     models = {rule.model._meta.label for rule in rules}
     if len(models) != 1:
-        raise UsageError(f"--key belongs to one model, and these rules are about {', '.join(sorted(models))}. Name the rule.")
+        raise UsageError(
+            f"--key belongs to one model, and these rules are about {', '.join(sorted(models))}. Name the rule."
+        )
     return [rules[0].parse_key(text) for text in texts]
 
 
@@ -224,7 +227,9 @@ def _strategy(rule: Rule, wanted: str | None, *, alone: bool) -> str:
     if wanted not in rule.repairs and not alone and len(rule.repairs) == 1:
         return next(iter(rule.repairs))
     if not rule.repairs:
-        raise UsageError(f"{rule.label} declares no repair: it is for a person to decide. See: manage.py integrity analyze {rule.label}")
+        raise UsageError(
+            f"{rule.label} declares no repair: it is for a person to decide. See: manage.py integrity analyze {rule.label}"
+        )
     if wanted is None and len(rule.repairs) > 1:
         raise UsageError(f"{rule.label} has several repairs; choose one with --strategy: {', '.join(rule.repairs)}.")
     return rule.strategy(wanted)[0]

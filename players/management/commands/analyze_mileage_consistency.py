@@ -37,7 +37,9 @@ class Command(EngineCommand):
         )
         parser.add_argument("--fix", action="store_true", help="Repair; alone it means the first strategy.")
         parser.add_argument("--strategy", metavar="NAME", help=f"One of {', '.join(STRATEGIES)}. Needs --fix.")
-        parser.add_argument("--oldest-first", action="store_true", help="Remove the oldest surplus rows, not the newest.")
+        parser.add_argument(
+            "--oldest-first", action="store_true", help="Remove the oldest surplus rows, not the newest."
+        )
         add_brake(parser)
         add_writing(parser)
         add_format(parser)
@@ -46,7 +48,9 @@ class Command(EngineCommand):
         selection = Selection(options["player_id"], options["threshold"])
         if not options["fix"]:
             self._refuse_without_fix(options)
-            report = self.perform(lambda watch: analyze_mileage(selection, limit=options["limit"], observer=watch), options)
+            report = self.perform(
+                lambda watch: analyze_mileage(selection, limit=options["limit"], observer=watch), options
+            )
             self.finish(report, options)
             return
         self.require_yes_to_open_brake(options)
