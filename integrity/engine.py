@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -26,6 +27,8 @@ from integrity.schema import model_of
 from integrity.scope import Scope
 from integrity.statement import fetch
 from integrity.touched import touched
+
+logger = logging.getLogger(__name__)
 
 
 def analyze(
@@ -142,6 +145,10 @@ def _analyze_one(rule: Rule, run: Run, scope: Scope, sample: int) -> RuleReport:
         look(rule, Scope(keys=scope.keys, without=accepted), run.database, report)
     except (DatabaseError, EngineError) as error:
         report.status, report.error = statuses.FAILED, sentence(error)
+    except Exception as error:
+        # A rule may call functions of its app, which may raise anything; the other rules are still looked at.
+        logger.exception("%s could not be analyzed", rule.label)
+        report.status, report.error = statuses.FAILED, f"{type(error).__name__}: {sentence(error)}"
     report.seconds = round(time.perf_counter() - started, 3)
     if report.status in (statuses.CLEAN, statuses.VIOLATED):
         looked_at = Q() if scope.keys is None else Q(key__in=[rule.key_as_json(key) for key in scope.keys])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module
-from importlib.util import find_spec
 
 from django.apps import apps
 from django.db.models import Model
+from django.utils.module_loading import module_has_submodule
 
 from integrity.exceptions import UnknownName, WrongDeclaration
 from integrity.rules.base import Rule
@@ -22,10 +22,9 @@ class Registry:
     def discover(self) -> None:
         """Import each app's ``rules.py``, as the admin finds its ``admin.py``; an error in one is not swallowed."""
         for config in apps.get_app_configs():
-            module = f"{config.name}.rules"
             # The engine's own package holds the kinds of rules, not rules.
-            if config.name != "integrity" and find_spec(module) is not None:
-                self.register(config.label, getattr(import_module(module), "rules", ()))
+            if config.name != "integrity" and module_has_submodule(config.module, "rules"):
+                self.register(config.label, getattr(import_module(f"{config.name}.rules"), "rules", ()))
 
     def register(self, app: str, rules: Iterable[Rule]) -> None:
         """Add an app's rules. Raises WrongDeclaration for a name that the app has twice."""

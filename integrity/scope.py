@@ -65,8 +65,7 @@ class Scope:
 def _in(model: type[Model], lookups: Sequence[str], keys: Sequence[Key]) -> Any:
     if len(lookups) == 1:
         return AnyOf(lookups[0], [key[0] for key in keys])
-    first, *others = zip(*keys, strict=True)
-    return _RowIn(lookups, [first, *others])
+    return _RowIn(lookups, list(zip(*keys, strict=True)) or [()] * len(lookups))
 
 
 class _RowIn(AnyOf):
@@ -77,7 +76,7 @@ class _RowIn(AnyOf):
         self.set_source_expressions([F(lookup) for lookup in lookups])
         self.arrays = [list(array) for array in arrays]
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> Any:
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> Any:  # type: ignore[override]
         texts, params, arrays = [], [], []
         for column in self.get_source_expressions():
             text, column_params = compiler.compile(column)

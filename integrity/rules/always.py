@@ -45,6 +45,11 @@ class Always(Rule):
                     f"{path.lookup!r} reads another table, which a condition over one row cannot",
                     "Use Derived for a value that follows from other rows.",
                 )
+            elif path.field.concrete and path.field not in self.model._meta.local_fields:
+                yield WrongDeclaration(
+                    f"{path.lookup!r} stands in another table, that of {path.field.model._meta.label}",
+                    f"Declare the rule over {path.field.model._meta.label}.",
+                )
         if nodes_of(self.condition):
             yield WrongDeclaration(
                 "the condition aggregates rows", "Use Derived for a value that follows from other rows."
