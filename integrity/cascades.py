@@ -12,7 +12,7 @@ from django.db.models import CASCADE, SET_NULL, Model
 
 from integrity.conf import conf
 from integrity.exceptions import Refused
-from integrity.keys import Key
+from integrity.keys import Key, column_of, pk_columns
 from integrity.plan import Plan
 from integrity.repairs.base import DELETE, UPDATE, Write
 from integrity.schema import ForeignKey, find_model, foreign_keys_to
@@ -67,7 +67,7 @@ def _action(model: type[Model], key: ForeignKey) -> str | None:
     declared = next(
         (f for f in model._meta.local_concrete_fields if (f.column,) == key.columns and f.remote_field), None
     )
-    on_delete = declared.remote_field.on_delete if declared is not None else None
+    on_delete = getattr(declared.remote_field, "on_delete", None) if declared is not None else None
     if key.on_delete == "c" or (key.on_delete in "ar" and on_delete is CASCADE):
         return DELETE
     if key.on_delete == "n" or (key.on_delete in "ar" and on_delete is SET_NULL):
@@ -95,13 +95,13 @@ def _write(
 
 def _generic(plan: Plan, field: Any) -> Write:
     model = field.related_model
-    opts = plan.model._meta.concrete_model._meta
+    opts = (plan.model._meta.concrete_model or plan.model)._meta
     on = compose(
         "c.{object_id}::text = t.{pk}::text AND c.{type} = (SELECT id FROM django_content_type"
         " WHERE app_label = {app} AND model = {model})",
-        object_id=name(model._meta.get_field(field.object_id_field_name).column),
-        pk=name(opts.pk.column),
-        type=name(model._meta.get_field(field.content_type_field_name).column),
+        object_id=name(column_of(model, field.object_id_field_name)),
+        pk=name(pk_columns(plan.model)[0]),
+        type=name(column_of(model, field.content_type_field_name)),
         app=value(opts.app_label),
         model=value(opts.model_name),
     )
@@ -110,10 +110,7 @@ def _generic(plan: Plan, field: Any) -> Write:
 
 def _rows(plan: Plan, model: type[Model], on: Statement, operation: str, sets: tuple[str, ...]) -> Statement:
     columns = [compose("{op}::text AS op", op=value(operation)), names(plan.owners, of="p")]
-    columns += [
-        compose("c.{pk} AS {row}", pk=name(field.column), row=name(f"row__{field.column}"))
-        for field in model._meta.pk_fields
-    ]
+    columns += [compose("c.{pk} AS {row}", pk=name(pk), row=name(f"row__{pk}")) for pk in pk_columns(model)]
     for column in sets:
         columns.append(compose("c.{c} AS {old}", c=name(column), old=name(f"old__{column}")))
         columns.append(compose("NULLIF(c.{c}, c.{c}) AS {new}", c=name(column), new=name(f"new__{column}")))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import DEFAULT_DB_ALIAS
@@ -21,7 +21,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.db.models.sql import Query
 
 from integrity.exceptions import WrongDeclaration
-from integrity.expressions import Joined, Latest, PerKey
+from integrity.expressions import Joined, Latest, PerKey, name_of
 from integrity.keys import columns_of
 from integrity.paths import Hop, Path, lookups, resolve, rewritten
 from integrity.scope import Scope
@@ -164,7 +164,17 @@ def check_condition(model: type[Model], condition: Q, using: str, *, qualified: 
     """A condition over one row as a CHECK constraint has it: no joins, unknown is not false."""
     query = Query(model, alias_cols=qualified)
     query.get_initial_alias()
-    text, params = query.get_compiler(using).compile(query.build_where(condition))
+    return _condition(query.get_compiler(using), query.build_where(condition))
+
+
+def _condition(compiler: Any, where: Any) -> Statement:
+    """A WHERE as SQL, also where the ORM sees that it holds for every row or for none."""
+    try:
+        text, params = compiler.compile(where)
+    except FullResultSet:
+        return Statement("true")
+    except EmptyResultSet:
+        return Statement("false")
     return Statement(text, tuple(params))
 
 
@@ -191,13 +201,7 @@ class _Outer:
         return Statement(" ".join(parts), tuple(params))
 
     def where(self) -> Statement:
-        try:
-            text, params = self.compiler.compile(self.query.where)
-        except FullResultSet:
-            return Statement("true")
-        except EmptyResultSet:
-            return Statement("false")
-        return Statement(text, tuple(params))
+        return _condition(self.compiler, self.query.where)
 
 
 def _outside_join(node: Any, alias: str, column: str, output: Field[Any, Any]) -> Any:
@@ -279,7 +283,8 @@ class _Rooted:
         if self.hop.generic and self._kept_as_text():
             target = Cast(target, TextField())
         roots = self.scope.restrict_root(self.model._base_manager.using(self.using))
-        return roots.annotate(integrity_target=target).values("integrity_target")
+        targets: QuerySet[Any, Any] = roots.annotate(integrity_target=target).values("integrity_target")
+        return targets
 
     def condition(self, join: Join, outer: _Outer) -> Statement:
         """``subquery.key = row.column``; a generic relation may keep the key as text."""
@@ -311,7 +316,7 @@ class _Grouped(_Rooted):
         )
 
     def field(self, join: Join, node: Any) -> Field[Any, Any]:
-        return self.queryset.query.annotations[join.column(node)].output_field
+        return annotated(self.queryset, join.column(node))
 
     def join(self, join: Join, outer: _Outer) -> Statement:
         return compose(
@@ -322,15 +327,20 @@ class _Grouped(_Rooted):
         )
 
 
+def annotated(queryset: QuerySet[Any, Any], annotation: str) -> Field[Any, Any]:
+    """The output field of an annotation."""
+    return cast("Field[Any, Any]", queryset.query.annotations[annotation].output_field)
+
+
 def _filter_of(node: Aggregate) -> Q | None:
-    condition = node.filter
+    condition: Any = node.filter
     if condition is not None and not isinstance(condition, Q):
         condition = condition.get_source_expressions()[0]
-    return condition
+    return cast("Q | None", condition)
 
 
-def _bare(node: Aggregate, *, without_filter: bool) -> Aggregate:
-    clone = node.copy()
+def _bare(node: Aggregate, *, without_filter: bool) -> Any:
+    clone: Any = node.copy()
     clone.default = None
     if without_filter:
         clone.filter = None
@@ -346,16 +356,16 @@ class _Last(_Rooted):
         rows = self.rows()
         if latest.filter is not None:
             rows = rows.filter(self.moved(latest.filter))
-        self.by = [self.lookup(by.name) for by in latest.by]
+        self.by = [self.lookup(name_of(by)) for by in latest.by]
         self.order = [F(by).desc(nulls_last=True) for by in (*self.by, "pk")]
         self.probe = not self.hop.generic and (
             scope.keys is not None or _indexed(self.hop.model, self.hop.field.name, self.by)
         )
-        self.values = {join.column(node): F(self.lookup(node.value.name)) for node in join.nodes}
+        self.values = {join.column(node): F(self.lookup(name_of(node.value))) for node in join.nodes}
         self.queryset = rows.annotate(**self.values)
 
     def field(self, join: Join, node: Any) -> Field[Any, Any]:
-        return self.queryset.query.annotations[join.column(node)].output_field
+        return annotated(self.queryset, join.column(node))
 
     def join(self, join: Join, outer: _Outer) -> Statement:
         return self._probe(join, outer) if self.probe else self._sort(join, outer)
@@ -402,6 +412,15 @@ class _PerKey:
     def __init__(self, model: type[Model], node: PerKey, using: str) -> None:
         self.model, self.using = model, using
         self.queryset = node.rows().using(using)
+        keys = columns_of(model)
+        self.columns = ["key"] if len(keys) == 1 else [key.name for key in keys]
+        query = self.queryset.query
+        given = {*query.values_select, *query.annotation_select}
+        if given and not {*self.columns, "value"} <= given:
+            raise WrongDeclaration(
+                f"{node!r} gives {', '.join(sorted(given))}",
+                hint=f"Its rows must have the fields {', '.join(self.columns)} and value.",
+            )
 
     def field(self, join: Join, node: Any) -> Field[Any, Any]:
         query = self.queryset.query
@@ -409,15 +428,13 @@ class _PerKey:
         return found.output_field if found is not None else self.queryset.model._meta.get_field("value")
 
     def join(self, join: Join, outer: _Outer) -> Statement:
-        keys = columns_of(self.model)
-        columns = ["key"] if len(keys) == 1 else [column.name for column in keys]
         on = [
             compose("{left} = {right}", left=name(join.alias, column), right=outer.expression(F(key.name)))
-            for column, key in zip(columns, keys, strict=True)
+            for column, key in zip(self.columns, columns_of(self.model), strict=True)
         ]
         rows = compose(
             "SELECT {columns}, value AS v0 FROM ({rows}) AS r",
-            columns=joined(", ", (name(column) for column in columns)),
+            columns=joined(", ", (name(column) for column in self.columns)),
             rows=from_queryset(self.queryset, self.using),
         )
         return compose(

@@ -9,6 +9,11 @@ from django.db.models import BooleanField, Expression, F, Field, Func, Model, Q,
 from django.db.models.sql.compiler import SQLCompiler
 
 
+def name_of(node: F) -> str:
+    """The lookup that an F stands for."""
+    return str(node.name)  # type: ignore[attr-defined]
+
+
 class Latest(Expression):
     """The value of the related row that comes last: ``Latest("events__miles", by=["events__occurred_at"])``.
 
@@ -32,10 +37,10 @@ class Latest(Expression):
     @property
     def window(self) -> tuple[Any, ...]:
         """What two of these must share to be answered by one look at one row."""
-        return (*(by.name for by in self.by), self.filter)
+        return (*(name_of(by) for by in self.by), self.filter)
 
     def __repr__(self) -> str:
-        return f"Latest({self.value.name!r}, by={[by.name for by in self.by]!r})"
+        return f"Latest({name_of(self.value)!r}, by={[name_of(by) for by in self.by]!r})"
 
 
 class PerKey(Expression):

@@ -16,11 +16,12 @@ from psycopg import sql
 
 from integrity.defaults import unplanned
 from integrity.exceptions import Refused
+from integrity.keys import pk_columns
 from integrity.models import Change, Run
 from integrity.plan import Plan
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.schema import Column, columns
-from integrity.statement import Statement, compose, joined, name, names, value
+from integrity.statement import Part, Statement, compose, joined, name, names, value
 from integrity.statement import run as execute
 
 # jsonb_build_object takes 100 arguments.
@@ -50,10 +51,6 @@ def key_object(alias: str, model: type[Model]) -> Statement:
         for column in pk_columns(model)
     ]
     return compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs))
-
-
-def pk_columns(model: type[Model]) -> list[str]:
-    return [field.column for field in model._meta.pk_fields]
 
 
 def write(plan: Plan, run: Run, rule: str, connection: Any) -> int:
@@ -94,7 +91,7 @@ def _delete(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
 
 def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
     sets = [compose("{column} = p.{new}", column=name(c), new=name(f"new__{c}")) for c in plan.sets]
-    parts = {
+    parts: dict[str, Part] = {
         "table": name(plan.model._meta.db_table),
         "plan": plan.relation,
         "same": plan.same_row("t", "p"),

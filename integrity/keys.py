@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,16 @@ Keys = Mapping[str, Sequence[Key]] | Sequence[Key] | None
 def columns_of(model: type[Model]) -> list[Field[Any, Any]]:
     """The fields of the primary key; several when it is composite."""
     return list(model._meta.pk_fields)
+
+
+def pk_columns(model: type[Model]) -> list[str]:
+    """The database columns of the primary key."""
+    return [str(field.column) for field in columns_of(model)]
+
+
+def column_of(model: type[Model], field: str) -> str:
+    """The database column of a field by name."""
+    return str(model._meta.get_field(field).column)  # type: ignore[union-attr]
 
 
 def parse(fields: Sequence[Field[Any, Any]], label: str, text: str) -> Key:
@@ -57,7 +68,7 @@ def as_json(value: Any) -> Any:
         case None | bool() | int() | str():
             return value
         case float():
-            return value if value == value and abs(value) != float("inf") else str(value)
+            return value if math.isfinite(value) else str(value)
         case decimal.Decimal():
             return format(value, "f") if value.is_finite() else str(value)
         case datetime.datetime() | datetime.date() | datetime.time():

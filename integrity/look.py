@@ -16,6 +16,8 @@ from integrity.schema import missing_tables
 from integrity.scope import Scope
 from integrity.statement import Part, Statement, compose, fetch, joined, name, value
 
+_ALL = Statement("v.*")
+
 
 def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
     """Fill a report with what a rule finds in scope: exact counts and the lowest keys."""
@@ -36,7 +38,7 @@ def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
     report.status = statuses.VIOLATED if report.violations else statuses.CLEAN
 
 
-def _counted(rule: Rule, scope: Scope, using: str, limit: int, columns: Part = Statement("v.*")) -> Statement:
+def _counted(rule: Rule, scope: Scope, using: str, limit: int, columns: Part = _ALL) -> Statement:
     """Population, exact count and the lowest keys in one statement, and so of one moment."""
     return compose(
         "SELECT checked.checked, found.* FROM ({population}) AS checked LEFT JOIN ("

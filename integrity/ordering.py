@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from integrity.exceptions import UsageError
+from integrity.keys import pk_columns
 from integrity.repairs.base import Repair
 from integrity.rules.base import Rule
 
@@ -44,7 +45,7 @@ def read(rule: Rule) -> set[Column]:
     for path in rule.all_paths():
         for hop in path.hops:
             found.add(
-                (hop.model._meta.db_table, ANY) if hop.many else (hop.model._meta.db_table, hop.model._meta.pk.column)
+                (hop.model._meta.db_table, ANY) if hop.many else (hop.model._meta.db_table, pk_columns(hop.model)[0])
             )
         end = path.field
         found.add((end.model._meta.db_table, end.column))
@@ -52,6 +53,7 @@ def read(rule: Rule) -> set[Column]:
 
 
 def overlap(one: set[Column], other: set[Column]) -> bool:
+    """True when a column is in both."""
     return any(a == b and (c == d or ANY in (c, d)) for a, c in one for b, d in other)
 
 

@@ -18,6 +18,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.db.models.options import Options
 
 from integrity.exceptions import WrongDeclaration
+from integrity.expressions import name_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Hop:
     @property
     def column(self) -> str:
         """The field of ``model`` that a reverse hop is joined by."""
-        return self.field.object_id_field_name if self.generic else self.field.attname
+        return str(self.field.object_id_field_name if self.generic else self.field.attname)
 
     @property
     def target(self) -> str:
@@ -130,7 +131,7 @@ def field_names(opts: Options[Any]) -> list[str]:
 def lookups(node: Any) -> Iterator[str]:
     """Every lookup that an unresolved expression or Q reads, subqueries left out."""
     if isinstance(node, F):
-        yield node.name
+        yield name_of(node)
     elif isinstance(node, Q):
         for child in node.children:
             if isinstance(child, tuple):
@@ -152,7 +153,7 @@ def rewritten(node: Any, lookup: Callable[[str], str], replace: Callable[[Any], 
     if found is not None:
         return found
     if isinstance(node, F):
-        return type(node)(lookup(node.name))
+        return type(node)(lookup(name_of(node)))
     if isinstance(node, Q):
         return _rewritten_q(node, lookup, replace)
     if hasattr(node, "get_source_expressions") and not hasattr(node, "query"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from integrity.keys import Key
+from integrity.keys import Key, pk_columns
 from integrity.repairs.base import DELETE, INSERT, UPDATE, Write
 from integrity.reports import PlannedChange
 from integrity.rules.base import Rule
@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def rows(self) -> list[str]:
-        return [f"row__{field.column}" for field in self.model._meta.pk_fields]
+        return [f"row__{pk}" for pk in pk_columns(self.model)]
 
     def count(self, operation: str | None = None) -> int:
         """How many rows are planned, of one operation or in all."""
@@ -58,19 +58,11 @@ class Plan:
 
     def same_row(self, table: str, plan: str) -> Statement:
         """The row of the table is the planned one."""
-        return joined(
-            " AND ",
-            (
-                compose(
-                    "{t}.{pk} = {p}.{row}",
-                    t=name(table),
-                    pk=name(field.column),
-                    p=name(plan),
-                    row=name(f"row__{field.column}"),
-                )
-                for field in self.model._meta.pk_fields
-            ),
-        )
+        same = [
+            compose("{t}.{pk} = {p}.{row}", t=name(table), pk=name(pk), p=name(plan), row=name(f"row__{pk}"))
+            for pk in pk_columns(self.model)
+        ]
+        return joined(" AND ", same)
 
     def unmoved(self, table: str, plan: str) -> Statement:
         """The row still is as it was when the plan was made."""
@@ -97,7 +89,7 @@ class Plan:
         """
         if not (self.count(UPDATE) or self.count(DELETE)):
             return set()
-        pks = [field.column for field in self.model._meta.pk_fields]
+        pks = pk_columns(self.model)
         held = compose(
             "SELECT {pks} FROM {table} AS t JOIN {plan} AS p ON {same} WHERE p.op <> 'insert' AND {unmoved}"
             " ORDER BY {pks} FOR UPDATE OF t",

@@ -13,11 +13,12 @@ from psycopg import errors, sql
 
 from integrity.exceptions import EngineError, Refused
 from integrity.journal import CHANGES, image, keyed
+from integrity.keys import pk_columns
 from integrity.models import Run
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.reports import Conflict
 from integrity.schema import Column, columns, triggers
-from integrity.statement import Statement, compose, fetch, joined, name, names, run, value
+from integrity.statement import Part, Statement, compose, fetch, joined, name, names, run, value
 
 OPPOSITE = {INSERT: DELETE, UPDATE: UPDATE, DELETE: INSERT}
 BACK = "integrity_back"
@@ -29,6 +30,8 @@ class NotRestored(EngineError):
 
 @dataclass(frozen=True)
 class Outcome:
+    """How many rows are back, and which were left alone."""
+
     restored: int
     conflicts: list[Conflict]
 
@@ -68,11 +71,11 @@ class _Restore:
     def __init__(self, run_: Run, model: type[Model], held: Sequence[Column], connection: Any) -> None:
         self.run, self.connection, self.held = run_, connection, held
         self.label = model._meta.db_table
-        self.parts = {
+        self.parts: dict[str, Part] = {
             "table": name(self.label),
             "same": keyed("t", "b", model, connection),
             "image": image("t", held),
-            "pk": names([field.column for field in model._meta.pk_fields], of="t"),
+            "pk": names(pk_columns(model), of="t"),
         }
 
     def gather(self, changes: Sequence[int]) -> None:

@@ -201,9 +201,9 @@ class RuleRepair:
         """Rules that cannot be narrowed to the touched keys: looked at once before and once after."""
         written = {model._meta.db_table for model in self.models}
         for rule in registry.reading(self.models):
-            if rule.label != self.rule.label and rule.label not in self.exempt:
-                if written & {model._meta.db_table for model in rule.reads_whole()}:
-                    yield rule
+            spared = rule.label == self.rule.label or rule.label in self.exempt
+            if not spared and written & {model._meta.db_table for model in rule.reads_whole()}:
+                yield rule
 
     def _check_whole(self, before: dict[Rule, int]) -> None:
         if self.run.dry_run or not self.report.changes:

@@ -200,6 +200,7 @@ def worse(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
 
 
 def harm(rule: Rule, key: Key, row: dict[str, Any]) -> str:
+    """Which rule would be broken, where, and what to do."""
     where = ", ".join(f"{name} {part}" for name, part in rule.key_as_json(key).items())
     actual = ", ".join(f"{c.removeprefix('actual__')} {v}" for c, v in row.items() if c.startswith("actual__"))
     expected = ", ".join(f"{v}" for c, v in row.items() if c.startswith("expected__"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
 from django.db import connections
@@ -34,6 +34,8 @@ def missing_tables(rule: Rule, using: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Column:
+    """A column as the catalog has it."""
+
     name: str
     type: str
     """As PostgreSQL writes it, with length or scale."""
@@ -71,7 +73,7 @@ def require_declared(models: Iterable[type[Model]], connection: Any) -> None:
                 raise Refused(
                     f"{opts.db_table} has no column {field.column!r} {where}, which {opts.label} declares. Run: manage.py migrate"
                 )
-            declared = _type_name(field.db_type(connection), connection)
+            declared = _type_name(str(field.db_type(connection)), connection)
             if declared and declared != found[field.column]:
                 raise Refused(
                     f"{opts.db_table}.{field.column} is {found[field.column]} {where}, and {opts.label} declares {declared}."
@@ -90,7 +92,7 @@ def _type_name(declared: str, connection: Any) -> str | None:
         )[0]["base"]
         scale = declared[declared.index("(") :].replace(" ", "") if "(" in declared and match else ""
         cache[key] = f"{match}{scale}" if match else None
-    return cache[key]
+    return cast("str | None", cache[key])
 
 
 @dataclass(frozen=True)

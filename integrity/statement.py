@@ -29,7 +29,8 @@ Part = Statement | sql.Composable
 
 def compose(template: str, **parts: Part) -> Statement:
     """Fill the ``{names}`` of a template with identifiers and statements, collecting parameters in text order."""
-    text, params = [], []
+    text: list[str] = []
+    params: list[Any] = []
     for literal, name, _, _ in Formatter().parse(template):
         text.append(literal)
         if name is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db.models import Model
 
-from integrity.keys import columns_of
+from integrity.keys import column_of, columns_of, pk_columns
 from integrity.paths import Hop
 from integrity.rules.base import Rule
 from integrity.statement import Statement, compose, joined, name, value
@@ -44,13 +44,14 @@ def root_tables(rule: Rule) -> set[str]:
 
 def _root_keys(rule: Rule, source: Statement) -> Statement:
     columns = [
-        compose("r.{column} AS {key}", column=name(key.column), key=name(key.name)) for key in columns_of(rule.model)
+        compose("r.{column} AS {key}", column=name(str(key.column)), key=name(key.name))
+        for key in columns_of(rule.model)
     ]
     return compose("SELECT {columns} FROM ({source}) AS r", columns=joined(", ", columns), source=source)
 
 
 def _nothing(rule: Rule) -> Statement:
-    columns = [compose("t.{c} AS {k}", c=name(key.column), k=name(key.name)) for key in columns_of(rule.model)]
+    columns = [compose("t.{c} AS {k}", c=name(str(key.column)), k=name(key.name)) for key in columns_of(rule.model)]
     return compose(
         "SELECT {columns} FROM {table} AS t WHERE false",
         columns=joined(", ", columns),
@@ -68,7 +69,7 @@ def _back(rule: Rule, hops: tuple[Hop, ...], source: Statement) -> Statement:
     if first.forward or first.generic or first.target not in ("pk", key.name):
         return compose(
             "SELECT r.{column} AS {key} FROM ({rows}) AS r",
-            column=name(first.source._meta.pk.column),
+            column=name(pk_columns(first.source)[0]),
             key=name(key.name),
             rows=_rows_before(first, rows),
         )
@@ -92,18 +93,15 @@ def _rows_before(hop: Hop, rows: Statement) -> Statement:
         near=name(near),
         far=name(far) if far else _column(hop),
         rows=rows,
-        type=name(hop.model._meta.get_field(hop.field.content_type_field_name).column)
-        if hop.generic
-        else Statement(""),
+        type=name(column_of(hop.model, hop.field.content_type_field_name)) if hop.generic else Statement(""),
         app=value(source.app_label),
         model=value(source.model_name),
     )
 
 
 def _column(hop: Hop) -> Statement:
-    return compose("{c}", c=name(hop.model._meta.get_field(hop.column).column))
+    return compose("{c}", c=name(column_of(hop.model, hop.column)))
 
 
 def _target_column(hop: Hop) -> str:
-    opts = hop.source._meta
-    return str(opts.pk.column if hop.target == "pk" else opts.get_field(hop.target).column)
+    return pk_columns(hop.source)[0] if hop.target == "pk" else column_of(hop.source, hop.target)

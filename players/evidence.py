@@ -53,7 +53,7 @@ def _switched(neighbour: Any, earlier: Any, later: Any) -> Any:
             LessThanOrEqual(later, earlier + Value(HOUR)),
             then=Differs(F("device_id"), Window(neighbour("device_id"), **_in_order())),
         ),
-        default=Value(False),
+        default=Value(value=False),
         output_field=BooleanField(),
     )
 

@@ -10,7 +10,7 @@ import json
 import sys
 from argparse import SUPPRESS, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser, SystemCheckError
@@ -96,7 +96,7 @@ class EngineCommand(BaseCommand):
     def console(self, options: dict[str, Any]) -> Any:
         from integrity.rendering.terminal import console
 
-        return console(self.stdout._out, plain=bool(options.get("no_color")))  # type: ignore[attr-defined]
+        return console(cast("TextIO", self.stdout._out), plain=bool(options.get("no_color")))
 
     # Consent
 
@@ -139,6 +139,7 @@ def add_django_options(parser: Any) -> None:
 
 
 def add_format(parser: Any) -> None:
+    """How to print, and how much."""
     parser.add_argument("--format", choices=FORMATS, default="table", help="How to print the report (default: table).")
     parser.add_argument(
         "--limit",
@@ -159,6 +160,7 @@ def add_writing(parser: Any) -> None:
 
 
 def add_brake(parser: Any) -> None:
+    """The option that opens the brake."""
     parser.add_argument(
         "--max-affected",
         metavar="LIMIT",

@@ -29,10 +29,12 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def rules_as_json(rules: Iterable[Rule]) -> str:
+    """The declared rules as one object."""
     return json.dumps({"verb": "rules", "rules": [_rule(rule) for rule in rules]}, ensure_ascii=False)
 
 
 def rules_as_csv(rules: Iterable[Rule]) -> str:
+    """A line for each rule; several tags or repairs are separated by spaces."""
     rows = [_rule(rule) for rule in rules]
     header = ["rule", "kind", "severity", "model", "tags", "owner", "because", "repairs"]
     return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])
@@ -58,10 +60,12 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def runs_as_json(runs: Iterable[Run]) -> str:
+    """Runs as one object."""
     return json.dumps({"verb": "runs", "runs": [_run(run) for run in runs]}, ensure_ascii=False)
 
 
 def runs_as_csv(runs: Sequence[Run]) -> str:
+    """A line for each run."""
     rows = [_run(run) for run in runs]
     header = list(_run(Run())) if not rows else list(rows[0])
     return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])

@@ -71,6 +71,7 @@ def finding_object(rule: str, finding: Finding) -> dict[str, Any]:
 
 
 def change_object(change: PlannedChange) -> dict[str, Any]:
+    """A row that was or would be written."""
     return {
         "table": change.table,
         "op": change.op,

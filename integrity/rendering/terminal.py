@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -66,6 +66,7 @@ def show(value: Any) -> str:
 
 
 def status(text: str) -> Text:
+    """A status in its colour."""
     return Text(text, style=STYLES.get(text, ""))
 
 
@@ -249,7 +250,7 @@ class ProgressBar(Observer):
         )
         self.task: Any = None
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Self:
         self.progress.start()
         return self
 

@@ -11,9 +11,9 @@ from integrity.compiler import select
 from integrity.defaults import unplanned
 from integrity.exceptions import WrongDeclaration
 from integrity.expressions import Typed
-from integrity.keys import columns_of
+from integrity.keys import column_of, columns_of, pk_columns
 from integrity.repairs.base import Repair, Write
-from integrity.repairs.master import amount_column, fk_column, master_problems
+from integrity.repairs.master import fk_column, master_problems
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined, name
 
@@ -56,17 +56,18 @@ class Adjust(Repair):
     def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
         derived = cast("Derived", rule)
         fk = fk_column(rule, self.relation)
+        own = str(fk.column)
         model = fk.model
-        amount = amount_column(model, self.amount)
-        pks = [field.column for field in model._meta.pk_fields]
+        amount = column_of(model, self.amount)
+        pks = pk_columns(model)
         (column,) = derived.equals
         key = columns_of(rule.model)[0]
-        values = {self._field(model, f).column: f"new__{f}" for f in self.row}
-        same = [compose("c.{fk} = n.{fk}", fk=name(fk.column))]
+        values = {column_of(model, f): f"new__{f}" for f in self.row}
+        same = [compose("c.{fk} = n.{fk}", fk=name(own))]
         same += [
             compose("c.{c} IS NOT DISTINCT FROM n.{v}", c=name(c), v=name(values[c]))
             for c in self._identity(rule)
-            if c != fk.column
+            if c != own
         ]
         selected = [
             compose("CASE WHEN c.{pk} IS NULL THEN 'insert' ELSE 'update' END AS op", pk=name(pks[0])),
@@ -74,7 +75,7 @@ class Adjust(Repair):
             *(compose("c.{pk} AS {row}", pk=name(pk), row=name(f"row__{pk}")) for pk in pks),
             compose("c.{a} AS {old}", a=name(amount), old=name(f"old__{amount}")),
             compose("COALESCE(c.{a}, 0) + d.missing AS {new}", a=name(amount), new=name(f"new__{amount}")),
-            compose("n.{fk} AS {new}", fk=name(fk.column), new=name(f"new__{fk.column}")),
+            compose("n.{fk} AS {new}", fk=name(own), new=name(f"new__{own}")),
             *(compose("n.{v} AS {new}", v=name(v), new=name(f"new__{c}")) for c, v in values.items()),
         ]
         required = [compose("n.{v} IS NOT NULL", v=name(values[c])) for c in values if not self._may_be_null(model, c)]
@@ -92,13 +93,13 @@ class Adjust(Repair):
             same=joined(" AND ", same) if self._identity(rule) else Statement("false"),
             required=joined(" AND ", [Statement("true"), *required]),
         )
-        return [Write(model, statement, sets=(amount, fk.column, *values), guards=(amount,))]
+        return [Write(model, statement, sets=(amount, own, *values), guards=(amount,))]
 
     def _rows(self, rule: Rule, fk: Field[Any, Any], scope: Scope, using: str) -> Statement:
         """The new row of each key in scope, before it is known whether one is needed."""
         model = fk.model
         columns: dict[str, Any] = {"integrity_key": F(columns_of(rule.model)[0].name)}
-        columns[fk.column] = F(fk.target_field.name)  # type: ignore[attr-defined]
+        columns[str(fk.column)] = F(fk.target_field.name)  # type: ignore[attr-defined]
         for field, given in self.row.items():
             plain = not hasattr(given, "resolve_expression")
             columns[f"new__{field}"] = Typed(Value(given) if plain else given, self._field(model, field))
@@ -114,16 +115,16 @@ class Adjust(Repair):
 
     def _columns(self, rule: Rule) -> list[str]:
         fk = fk_column(rule, self.relation)
-        return [fk.column, amount_column(fk.model, self.amount), *(self._field(fk.model, f).column for f in self.row)]
+        return [str(fk.column), column_of(fk.model, self.amount), *(column_of(fk.model, f) for f in self.row)]
 
     def _identity(self, rule: Rule) -> list[str]:
         """The columns of a unique constraint that the new row fills in: what would make it a second one."""
         fk = fk_column(rule, self.relation)
         opts = fk.model._meta
         filled = {fk.name, *self.row}
-        groups = [constraint.fields for constraint in opts.constraints if getattr(constraint, "fields", ())]
+        groups = [tuple(getattr(constraint, "fields", ())) for constraint in opts.constraints]
         groups += list(opts.unique_together)
         for group in groups:
             if fk.name in group and set(group) <= filled:
-                return [self._field(fk.model, field).column for field in group]
+                return [column_of(fk.model, field) for field in group]
         return []

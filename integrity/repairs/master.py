@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from django.db.models import F, Field, Model, QuerySet
+from django.db.models import F, Field, QuerySet
 from django.db.models.expressions import CombinedExpression
 
 from integrity.compiler import common_filter
 from integrity.exceptions import WrongDeclaration
-from integrity.expressions import AnyOf
+from integrity.expressions import AnyOf, name_of
 from integrity.paths import resolve
 from integrity.repairs.base import Repair
 from integrity.scope import Scope
@@ -29,11 +29,6 @@ def fk_column(rule: Rule, relation: str) -> Field[Any, Any]:
             "Give the related name of the rows that add up to the column.",
         )
     return cast("Field[Any, Any]", path.hops[0].field)
-
-
-def amount_column(model: type[Model], amount: str) -> str:
-    """The database column of the amount."""
-    return str(model._meta.get_field(amount).column)  # type: ignore[union-attr]
 
 
 def master_problems(repair: Repair, rule: Rule, relation: str, amount: str) -> Iterable[WrongDeclaration]:
@@ -70,7 +65,7 @@ def _added(expression: Any, lookup: str) -> bool:
             return _added(expression.lhs, lookup)
         return expression.connector == "+" and (_added(expression.lhs, lookup) or _added(expression.rhs, lookup))
     sources = expression.get_source_expressions() if hasattr(expression, "get_source_expressions") else []
-    return bool(sources) and isinstance(sources[0], F) and sources[0].name == lookup
+    return bool(sources) and isinstance(sources[0], F) and name_of(sources[0]) == lookup
 
 
 def counted_rows(rule: Derived, relation: str, amount: str, scope: Scope, using: str) -> QuerySet[Any, Any]:
@@ -84,4 +79,5 @@ def counted_rows(rule: Derived, relation: str, amount: str, scope: Scope, using:
     owner = f"{fk.name}__{rule.model._meta.pk.name}"
     if scope.keys is not None:
         rows = rows.filter(AnyOf(owner, [key[0] for key in scope.keys]))
-    return rows.annotate(integrity_owner=F(owner), integrity_amount=F(amount))
+    counted: QuerySet[Any, Any] = rows.annotate(integrity_owner=F(owner), integrity_amount=F(amount))
+    return counted

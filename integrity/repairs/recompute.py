@@ -9,7 +9,7 @@ from django.db.models import F, Model
 
 from integrity.compiler import select
 from integrity.exceptions import WrongDeclaration
-from integrity.keys import columns_of
+from integrity.keys import column_of, columns_of
 from integrity.repairs.base import UPDATE, Repair, Write
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined, name, value
@@ -30,7 +30,7 @@ class Recompute(Repair):
 
     def columns(self, rule: Rule) -> tuple[str, ...]:
         derived = cast("Derived", rule)
-        return tuple(derived.field(column).column for column in (*derived.equals, *derived.stamps))
+        return tuple(column_of(derived.model, column) for column in (*derived.equals, *derived.stamps))
 
     def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
         if rule.kind != "derived":
@@ -38,7 +38,7 @@ class Recompute(Repair):
 
     def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
         derived = cast("Derived", rule)
-        columns = {column: derived.model._meta.get_field(column).column for column in derived.equals}
+        columns = {column: column_of(derived.model, column) for column in derived.equals}
         keys = columns_of(rule.model)
         selected = [compose("{op} AS op", op=value(UPDATE))]
         for key in keys:
@@ -55,7 +55,7 @@ class Recompute(Repair):
             selected.append(_as("d", f"actual__{field}", f"old__{column}"))
             selected.append(_as("d", f"expected__{field}", f"new__{column}"))
         source = compose("({violations}) AS d", violations=rule.violations(scope, using))
-        stamps = {field: derived.model._meta.get_field(field).column for field in derived.stamps}
+        stamps = {field: column_of(derived.model, field) for field in derived.stamps}
         if stamps:
             source = compose(
                 "{source} JOIN ({stamps}) AS s ON {on}",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from django.db.models import F, Model, QuerySet
 
 from integrity.exceptions import WrongDeclaration
+from integrity.keys import column_of, pk_columns
 from integrity.repairs.base import Repair, Write
-from integrity.repairs.master import amount_column, counted_rows, fk_column, master_problems
+from integrity.repairs.master import counted_rows, fk_column, master_problems
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, from_queryset, joined, name
 
@@ -54,8 +55,8 @@ class Trim(Repair):
         derived = cast("Derived", rule)
         rows = self._rows(derived, scope, using)
         model = rows.model
-        amount = amount_column(model, self.amount)
-        pks = [field.column for field in model._meta.pk_fields]
+        amount = column_of(model, self.amount)
+        pks = pk_columns(model)
         (column,) = derived.equals
         keys = [f"key__{key.name}" for key in rule.key_fields]
         # Surplus rows of a key in order, and how much has gone when each of them has.
@@ -99,8 +100,9 @@ class Trim(Repair):
         }
         annotations |= {f"integrity_order_{i}": _bare(order) for i, order in enumerate(self.order)}
         annotations |= {f"evidence__{label}": expression for label, expression in self.evidence.items()}
-        rows = rows.annotate(**annotations)
-        return rows.values("integrity_owner", "integrity_amount", *annotations).filter(**{f"{self.amount}__gt": 0})
+        rows = rows.filter(**{f"{self.amount}__gt": 0}).annotate(**annotations)
+        columns: QuerySet[Any, Any] = rows.values("integrity_owner", "integrity_amount", *annotations)
+        return columns
 
     def _order(self, model: type[Model]) -> Statement:
         parts = [

@@ -139,16 +139,14 @@ class Rule(ABC):
 
     def check(self) -> list[CheckMessage]:
         """System checks of the declaration, each with an id and a hint."""
-        found: list[CheckMessage] = []
         try:
             problems = [*self._common_problems(), *self.problems(), *self._repair_problems()]
-        except WrongDeclaration as problem:
-            problems = [problem]
-        for problem in problems:
-            found.append(
-                Error(f"{self.label}: {problem.message}.", hint=problem.hint, obj=self.model, id="integrity.E002")
-            )
-        return found
+        except WrongDeclaration as only:
+            problems = [only]
+        return [
+            Error(f"{self.label}: {problem.message}.", hint=problem.hint, obj=self.model, id="integrity.E002")
+            for problem in problems
+        ]
 
     def _common_problems(self) -> Iterable[WrongDeclaration]:
         if not NAME.fullmatch(self.name):

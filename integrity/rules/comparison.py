@@ -24,7 +24,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Round
 
 from integrity.compiler import nodes_of
-from integrity.expressions import Latest
+from integrity.expressions import Latest, name_of
 from integrity.paths import lookups, resolve
 from integrity.statement import Statement, compose, name, value
 
@@ -64,7 +64,9 @@ def apart(actual: Any, expected: Any) -> Any:
     if isinstance(actual, numbers) and isinstance(expected, numbers):
         distance = decimal.Decimal(str(actual)) - decimal.Decimal(str(expected))
         return None if distance.is_nan() else abs(distance)
-    if isinstance(actual, datetime.date | datetime.timedelta) and type(actual) is type(expected):
+    if isinstance(actual, datetime.date) and isinstance(expected, datetime.date):
+        return abs(actual - expected)
+    if isinstance(actual, datetime.timedelta) and isinstance(expected, datetime.timedelta):
         return abs(actual - expected)
     return None
 
@@ -91,9 +93,9 @@ def _values(expression: Any) -> list[str]:
     """The lookups that an additive expression takes its values from."""
     match expression:
         case F():
-            return [expression.name]
+            return [name_of(expression)]
         case Latest():
-            return [expression.value.name]
+            return [name_of(expression.value)]
         case CombinedExpression():
             return [*_values(expression.lhs), *_values(expression.rhs)]
     return _values(expression.get_source_expressions()[0])

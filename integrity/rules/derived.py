@@ -11,7 +11,7 @@ from django.db.models import Aggregate, F, Field, FloatField, Model, Sum
 
 from integrity.compiler import many_path, nodes_of, select
 from integrity.exceptions import WrongDeclaration
-from integrity.expressions import Latest, PerKey
+from integrity.expressions import Latest, PerKey, name_of
 from integrity.keys import columns_of
 from integrity.paths import Path, lookups, resolve
 from integrity.repairs.recompute import Recompute
@@ -173,7 +173,7 @@ def _outside(expression: Any) -> Iterable[str]:
     if isinstance(expression, Aggregate | Latest | PerKey):
         return
     if isinstance(expression, F):
-        yield expression.name
+        yield name_of(expression)
     elif hasattr(expression, "get_source_expressions") and not hasattr(expression, "query"):
         for source in expression.get_source_expressions():
             yield from _outside(source)

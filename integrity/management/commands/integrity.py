@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -31,6 +31,8 @@ EXAMPLES = {
 
 
 class Command(EngineCommand):
+    """A door for each verb."""
+
     help = "Find what breaks the declared rules, repair it, verify the repair, take it back."
     epilog = "Exit codes: 0 clean, 1 violations or planned changes, 2 usage error, 3 not checked or not finished."
 
@@ -245,7 +247,7 @@ def _moment(text: str) -> datetime:
     """A date or a time, in the project's time zone, for argparse."""
     try:
         day = parse_date(text)
-        moment = datetime(day.year, day.month, day.day) if day else parse_datetime(text)
+        moment = datetime.combine(day, time()) if day else parse_datetime(text)
     except ValueError:
         moment = None
     if moment is None:
