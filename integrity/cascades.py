@@ -38,8 +38,10 @@ def follow(plan: Plan, connection: Any, depth: int = 1) -> tuple[list[Plan], set
             continue
         if depth > conf().CASCADE_DEPTH:
             raise Refused(
-                f"Deleting rows of {plan.model._meta.db_table} would take rows along more than {conf().CASCADE_DEPTH} tables"
-                f" deep (now at {write.model._meta.db_table}). Delete them by hand, or raise INTEGRITY['CASCADE_DEPTH']."
+                f"Deleting rows of {plan.model._meta.db_table} would take rows along more than"
+                f" {conf().CASCADE_DEPTH} tables"
+                f" deep (now at {write.model._meta.db_table}). Delete them by hand,"
+                " or raise INTEGRITY['CASCADE_DEPTH']."
             )
         deeper, kept = follow(child, connection, depth + 1)
         before += [*deeper, child]
@@ -136,7 +138,8 @@ def _refuse_unknown(plan: Plan, key: ForeignKey, connection: Any) -> None:
     found = fetch(
         connection,
         compose(
-            "SELECT count(*) AS n FROM {plan} AS p JOIN {table} AS t ON {same} JOIN {child} AS c ON {on} WHERE p.op = 'delete'",
+            "SELECT count(*) AS n FROM {plan} AS p JOIN {table} AS t ON {same}"
+            " JOIN {child} AS c ON {on} WHERE p.op = 'delete'",
             plan=plan.relation,
             table=name(plan.model._meta.db_table),
             same=plan.same_row("t", "p"),
@@ -146,7 +149,8 @@ def _refuse_unknown(plan: Plan, key: ForeignKey, connection: Any) -> None:
     )[0]["n"]
     if found:
         raise Refused(
-            f"{found} rows of {key.table} refer to rows of {plan.model._meta.db_table} that would be deleted, and no model"
+            f"{found} rows of {key.table} refer to rows of {plan.model._meta.db_table} that would be deleted,"
+            " and no model"
             f" declares that table. Nothing was written. Move or delete them first (constraint {key.name})."
         )
 

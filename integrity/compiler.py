@@ -255,7 +255,8 @@ class _Rooted:
             return LOOKUP_SEP.join([*inner, *path.rest])
         if self.prefix or self.hop.generic:
             raise WrongDeclaration(
-                f"{lookup!r} of {self.model._meta.label} cannot be read inside an aggregate over {self.hop.model._meta.label}",
+                f"{lookup!r} of {self.model._meta.label} cannot be read inside an aggregate"
+                f" over {self.hop.model._meta.label}",
                 hint="Compare it outside the aggregate.",
             )
         return LOOKUP_SEP.join([self.hop.field.name, lookup])

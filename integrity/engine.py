@@ -42,7 +42,8 @@ def analyze(
 ) -> Report:
     """Look at rules, one statement each in a read-only transaction of its own; an error in one leaves the others.
 
-    keys: only these keys, for every rule given or by label; a rule that is not named is looked at whole. sample: how many findings a report holds per rule.
+    keys: only these keys, for every rule given or by label; a rule that is not named is looked at whole.
+    sample: how many findings a report holds per rule.
     Records go to the default database; ``using`` may be a standby.
     """
     observer = observer or Observer()

@@ -56,7 +56,8 @@ def _resume_or_refuse(rules: Sequence[tuple[str, str]], verb: str, **fields: Any
             if not is_dead(run):
                 raise RunInProgress(
                     f"Run {run.pk} ({run.verb} by {run.actor} on {run.host}, process {run.pid}) has been working on"
-                    f" {', '.join(labels)} for {_age(run)}. Wait for it, or end that process; a run that was not heard of"
+                    f" {', '.join(labels)} for {_age(run)}. Wait for it, or end that process;"
+                    " a run that was not heard of"
                     f" for {conf().HEARTBEAT_SECONDS:g} s is taken over."
                 )
         if len(holders) == 1 and _same_work(holders[0], rules, verb, fields):
@@ -87,7 +88,7 @@ def abandon(run: Run) -> None:
 
 
 def is_dead(run: Run) -> bool:
-    """Not heard of for long, or its process is gone from this machine. A number in use again only delays the take-over."""
+    """Not heard of for long, or its process is gone from this machine; a number in use again only delays that."""
     if run.host == socket.gethostname() and not _process_exists(run.pid):
         return True
     return timezone.now() - run.heartbeat_at > timedelta(seconds=conf().HEARTBEAT_SECONDS)

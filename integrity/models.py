@@ -120,8 +120,8 @@ class Violation(models.Model):
 class Change(models.Model):
     """One row written by a repair or an undo, before and after.
 
-    Images hold every column as PostgreSQL's own text, so that a restored row is the same to the byte. No ``before``: the
-    row was inserted; no ``after``: it was deleted.
+    Images hold every column as PostgreSQL's own text, so that a restored row is the same to the byte.
+    No ``before``: the row was inserted; no ``after``: it was deleted.
     """
 
     # No database constraint: one check per journaled row would cost more than the row, and runs are never deleted

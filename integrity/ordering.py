@@ -28,7 +28,8 @@ def in_order(jobs: Sequence[Job]) -> list[Job]:
     except CycleError as error:
         names = " -> ".join(jobs[i][0].label for i in error.args[1])
         raise UsageError(
-            f"Each of these repairs changes what another one reads: {names}. Repair them one at a time, and look between."
+            f"Each of these repairs changes what another one reads: {names}. Repair them one at a time,"
+            " and look between."
         ) from None
 
 

@@ -101,7 +101,8 @@ class Plan:
         )
         return self.drop_owners(
             compose(
-                "SELECT {owners} FROM {plan} AS q WHERE q.op <> 'insert' AND NOT EXISTS (SELECT FROM held WHERE {same})",
+                "SELECT {owners} FROM {plan} AS q WHERE q.op <> 'insert'"
+                " AND NOT EXISTS (SELECT FROM held WHERE {same})",
                 owners=names(self.owners, of="q"),
                 plan=self.relation,
                 same=self.same_row("held", "q"),

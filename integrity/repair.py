@@ -33,8 +33,9 @@ def repair(
     """Repair rules, those first whose rows others follow.
 
     work: rules with the name of a strategy, or None for a rule's only one. keys: only these, for each rule
-    or by label; a rule that is not named is repaired whole. dry_run: the same path, each batch rolled back. max_affected: "30%" or "5000", opens the brake. A run that a
-    dead process left is gone on with when the same work is asked for.
+    or by label; a rule that is not named is repaired whole. dry_run: the same path, each batch rolled back.
+    max_affected: "30%" or "5000", opens the brake. A run that a dead process left is gone on with when the same work is
+    asked for.
 
     Raises UsageError, RunInProgress and LostRun; what else goes wrong is in the report and its status.
     """

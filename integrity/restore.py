@@ -148,7 +148,8 @@ class _Restore:
         values = [compose("(b.before->>{k})::{type}", k=sql.Literal(c.name), type=Statement(c.type)) for c in kept]
         return self._run(
             compose(
-                "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM integrity_back AS b ORDER BY b.id DESC",
+                "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE"
+                " SELECT {values} FROM integrity_back AS b ORDER BY b.id DESC",
                 table=self.parts["table"],
                 columns=names(column.name for column in kept),
                 values=joined(", ", values),

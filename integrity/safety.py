@@ -120,7 +120,8 @@ def refuse_triggers(plans: Iterable[Plan], allowed: Iterable[str], connection: A
             foreign = [t for t in triggers(table, operation, plan.sets, connection) if t not in allowed]
             if foreign:
                 raise Refused(
-                    f"The {operation} of {table} would fire the trigger {', '.join(foreign)}, whose own writes could not"
+                    f"The {operation} of {table} would fire the trigger {', '.join(foreign)},"
+                    " whose own writes could not"
                     " be journaled or undone. Nothing was written. If it writes nothing that matters, declare it on the"
                     f" repair: allow_triggers={foreign!r}."
                 )

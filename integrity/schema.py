@@ -64,19 +64,22 @@ def require_declared(models: Iterable[type[Model]], connection: Any) -> None:
         where = f"in the database {connection.settings_dict['NAME']!r}"
         if not found:
             raise Refused(
-                f"The table {opts.db_table} is not {where}. Is it the right database and search_path? Run: manage.py migrate"
+                f"The table {opts.db_table} is not {where}. Is it the right database and search_path?"
+                " Run: manage.py migrate"
             )
         for field in opts.local_concrete_fields:
             if field.column is None:
                 continue
             if field.column not in found:
                 raise Refused(
-                    f"{opts.db_table} has no column {field.column!r} {where}, which {opts.label} declares. Run: manage.py migrate"
+                    f"{opts.db_table} has no column {field.column!r} {where}, which {opts.label} declares."
+                    " Run: manage.py migrate"
                 )
             declared = _type_name(str(field.db_type(connection)), connection)
             if declared and declared != found[field.column]:
                 raise Refused(
-                    f"{opts.db_table}.{field.column} is {found[field.column]} {where}, and {opts.label} declares {declared}."
+                    f"{opts.db_table}.{field.column} is {found[field.column]} {where},"
+                    f" and {opts.label} declares {declared}."
                     " Run: manage.py migrate"
                 )
 
@@ -118,7 +121,8 @@ def foreign_keys_to(table: str, connection: Any) -> list[ForeignKey]:
             " array(SELECT attname::text FROM unnest(c.confkey) WITH ORDINALITY u(n, i)"
             "  JOIN pg_attribute ON attrelid = c.confrelid AND attnum = n ORDER BY i) AS targets"
             " FROM pg_constraint c JOIN pg_class k ON k.oid = c.conrelid"
-            " WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid = to_regclass(quote_ident(%s)) ORDER BY k.relname, c.conname",
+            " WHERE c.contype = 'f' AND c.conparentid = 0 AND c.confrelid = to_regclass(quote_ident(%s))"
+            " ORDER BY k.relname, c.conname",
             (table,),
         ),
     )
@@ -133,8 +137,10 @@ def triggers(table: str, operation: str, written: Iterable[str], connection: Any
         connection,
         Statement(
             "SELECT tgname FROM pg_trigger t WHERE tgrelid = to_regclass(quote_ident(%s)) AND NOT tgisinternal"
-            " AND tgenabled <> 'D' AND tgtype::int & %s > 0 AND (%s <> 'update' OR cardinality(tgattr::int2[]) = 0 OR EXISTS ("
-            "  SELECT FROM pg_attribute WHERE attrelid = tgrelid AND attnum = ANY(tgattr::int2[]) AND attname = ANY(%s::text[])))"
+            " AND tgenabled <> 'D' AND tgtype::int & %s > 0 AND (%s <> 'update' OR cardinality(tgattr::int2[]) = 0"
+            " OR EXISTS ("
+            "  SELECT FROM pg_attribute WHERE attrelid = tgrelid AND attnum = ANY(tgattr::int2[])"
+            " AND attname = ANY(%s::text[])))"
             " ORDER BY tgname",
             (table, _EVENT_BIT[operation], operation, list(written)),
         ),

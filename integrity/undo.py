@@ -121,7 +121,8 @@ class _Undo:
                 if now.get(column) != then:
                     became = f"is {now[column]} now" if column in now else "is gone"
                     raise Refused(
-                        f"{table}.{column} was {then} when run {self.of.pk} wrote it and {became}: it cannot be put back."
+                        f"{table}.{column} was {then} when run {self.of.pk} wrote it and {became}:"
+                        " it cannot be put back."
                     )
             model_of(table)
 
@@ -140,7 +141,7 @@ class _Undo:
             self.before = batch[-1].pk
 
     def _carry_out(self, batch: Sequence[Change]) -> None:
-        """One batch, or its halves when a row of it cannot be put back or is locked; a single such row is a conflict."""
+        """One batch, or its halves when a row cannot be put back or is locked; a single such row is a conflict."""
         for attempt in range(conf().LOCK_RETRIES if len(batch) == 1 else 1):
             try:
                 return self._transaction(batch)

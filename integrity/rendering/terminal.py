@@ -206,12 +206,11 @@ def sentence(report: Report, next_step: str = "") -> str:
         return f"{run} To see a repair: manage.py integrity repair {repairable.rule} --strategy {strategy} --dry-run"
     if report.dry_run:
         return f"{run} {report.changes:,} rows would change; nothing was written."
+    again = f"manage.py integrity undo {report.run}"
     if report.verb == "undo":
-        return f"{run}{resumed} {report.changes:,} rows were put back. To take that back: manage.py integrity undo {report.run}"
+        return f"{run}{resumed} {report.changes:,} rows were put back. To take that back: {again}"
     if report.changes:
-        return (
-            f"{run}{resumed} {report.changes:,} rows changed. To take them back: manage.py integrity undo {report.run}"
-        )
+        return f"{run}{resumed} {report.changes:,} rows changed. To take them back: {again}"
     return f"{run}{resumed} Nothing was changed."
 
 

@@ -64,7 +64,8 @@ class Trim(Repair):
             "SELECT c.*, {keys}, d.surplus,"
             " sum(c.integrity_amount) OVER (PARTITION BY {keys} ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS gone,"
             " sum(c.integrity_amount) OVER (PARTITION BY {keys}) AS available"
-            " FROM (SELECT v.*, {expected} - {actual} AS surplus FROM ({violations}) AS v WHERE {expected} > {actual}) AS d"
+            " FROM (SELECT v.*, {expected} - {actual} AS surplus"
+            " FROM ({violations}) AS v WHERE {expected} > {actual}) AS d"
             " JOIN ({rows}) AS c ON c.integrity_owner = {key}",
             keys=joined(", ", (name("d", key) for key in keys)),
             key=name("d", keys[0]),
@@ -86,7 +87,8 @@ class Trim(Repair):
             *(compose("r.{e} AS {e}", e=name(f"evidence__{label}")) for label in self.evidence),
         ]
         statement = compose(
-            "SELECT {columns} FROM ({ranked}) AS r WHERE r.gone - r.integrity_amount < r.surplus AND r.available >= r.surplus",
+            "SELECT {columns} FROM ({ranked}) AS r WHERE r.gone - r.integrity_amount < r.surplus"
+            " AND r.available >= r.surplus",
             columns=joined(", ", selected),
             ranked=ranked,
         )

@@ -32,7 +32,7 @@ Tolerance = decimal.Decimal | float | int | datetime.timedelta
 
 
 def differs(field: Field[Any, Any], tolerance: Tolerance | None) -> Statement:
-    """The condition, over the columns ``actual__`` and ``expected__`` of a subquery ``d``, that one is not the other."""
+    """The condition that ``actual__`` is not ``expected__``, columns of a subquery ``d``."""
     actual, expected = name("d", f"actual__{field.name}"), name("d", f"expected__{field.name}")
     distinct = compose("{a} IS DISTINCT FROM {e}", a=actual, e=expected)
     if not tolerance or not is_measure(field):

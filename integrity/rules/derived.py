@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from django.core.exceptions import FieldError
-from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Aggregate, F, Field, FloatField, Model, Sum
+from django.db.models import F, Field, Model, Sum
 
 from integrity.compiler import many_path, nodes_of, select
 from integrity.exceptions import WrongDeclaration
-from integrity.expressions import Latest, PerKey, name_of
+from integrity.expressions import PerKey
 from integrity.keys import columns_of
 from integrity.paths import Path, lookups, resolve
 from integrity.repairs.recompute import Recompute
 from integrity.rules.base import Rule
 from integrity.rules.comparison import Tolerance, at_precision, differs
+from integrity.rules.derived_problems import declaration_problems, is_plain_column
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined
 
@@ -115,70 +114,5 @@ class Derived(Rule):
     def _follows_rows(self) -> bool:
         return all(is_plain_column(self.model, column) for column in self.equals)
 
-    # What is wrong with a declaration
-
     def problems(self) -> Iterable[WrongDeclaration]:
-        if self.truth not in ("rows", "column"):
-            yield WrongDeclaration(f"truth={self.truth!r} is unknown", 'One of "rows", "column".')
-        for column in (*self.equals, *self.stamps):
-            if not is_plain_column(self.model, column):
-                yield WrongDeclaration(
-                    f"{column!r} is not a stored column of {self.model._meta.label}",
-                    "Name a concrete field of the model.",
-                )
-        if self.truth == "column":
-            yield from self._master_problems()
-        if self.tolerance is None and any(self._sums_floats(column) for column in self.equals):
-            yield WrongDeclaration(
-                "it adds floats and has no tolerance", "Float sums depend on their order: give tolerance=."
-            )
-        for node in self.nodes():
-            if isinstance(node, PerKey):
-                if not node.reads:
-                    yield WrongDeclaration(f"{node!r} does not say which models it reads", "Give reads=[...].")
-            else:
-                many_path(self.model, node)
-        for expression in (*self.equals.values(), *self.evidence.values()):
-            yield from self._loose_lookups(expression)
-        try:
-            self.violations(Scope(), DEFAULT_DB_ALIAS)
-        except (FieldError, TypeError) as error:
-            yield WrongDeclaration(f"its expression cannot be compiled: {error}")
-
-    def _master_problems(self) -> Iterable[WrongDeclaration]:
-        if len(self.equals) > 1 or self.stamps:
-            yield WrongDeclaration('truth="column" speaks of one column', "Declare one rule for each master column.")
-        for strategy, steps in self.repairs.items():
-            if any(isinstance(step, Recompute) for step in steps):
-                yield WrongDeclaration(
-                    f'repair {strategy!r} would overwrite the master: Recompute is refused with truth="column"',
-                    'Repair the rows (Trim, Adjust), or declare truth="rows".',
-                )
-
-    def _sums_floats(self, column: str) -> bool:
-        return isinstance(self.field(column), FloatField) and any(
-            isinstance(node, Aggregate) for node in nodes_of(self.equals[column])
-        )
-
-    def _loose_lookups(self, expression: Any) -> Iterable[WrongDeclaration]:
-        """Lookups to many rows outside of an aggregate."""
-        for lookup in _outside(expression):
-            if resolve(self.model, lookup).multiplies:
-                yield WrongDeclaration(
-                    f"{lookup!r} leads to many rows outside of an aggregate", "Sum, count or take the Latest."
-                )
-
-
-def _outside(expression: Any) -> Iterable[str]:
-    if isinstance(expression, Aggregate | Latest | PerKey):
-        return
-    if isinstance(expression, F):
-        yield name_of(expression)
-    elif hasattr(expression, "get_source_expressions") and not hasattr(expression, "query"):
-        for source in expression.get_source_expressions():
-            yield from _outside(source)
-
-
-def is_plain_column(model: type[Model], column: str) -> bool:
-    """True for a field that is stored in the model's own table and that a repair can set."""
-    return any(field.name == column and not field.generated for field in model._meta.local_concrete_fields)
+        return declaration_problems(self)

@@ -230,7 +230,8 @@ def _strategy(rule: Rule, wanted: str | None, *, alone: bool) -> str:
         return next(iter(rule.repairs))
     if not rule.repairs:
         raise UsageError(
-            f"{rule.label} declares no repair: it is for a person to decide. See: manage.py integrity analyze {rule.label}"
+            f"{rule.label} declares no repair: it is for a person to decide."
+            f" See: manage.py integrity analyze {rule.label}"
         )
     if wanted is None and len(rule.repairs) > 1:
         raise UsageError(f"{rule.label} has several repairs; choose one with --strategy: {', '.join(rule.repairs)}.")

@@ -1,0 +1,91 @@
+"""What can be wrong with the declaration of a Derived rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import FieldError
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Aggregate, F, FloatField, Model
+
+from integrity.compiler import is_join, many_path, nodes_of
+from integrity.exceptions import WrongDeclaration
+from integrity.expressions import PerKey, name_of
+from integrity.paths import resolve
+from integrity.repairs.recompute import Recompute
+from integrity.scope import Scope
+
+if TYPE_CHECKING:
+    from integrity.rules.derived import Derived
+
+
+def declaration_problems(rule: Derived) -> Iterator[WrongDeclaration]:
+    """Every problem; raises the first that leaves no sense in looking further."""
+    yield from _columns(rule)
+    if rule.truth == "column":
+        yield from _master(rule)
+    yield from _expressions(rule)
+    try:
+        rule.violations(Scope(), DEFAULT_DB_ALIAS)
+    except (FieldError, TypeError) as error:
+        yield WrongDeclaration(f"its expression cannot be compiled: {error}")
+
+
+def is_plain_column(model: type[Model], column: str) -> bool:
+    """True for a field that is stored in the model's own table and that a repair can set."""
+    return any(field.name == column and not field.generated for field in model._meta.local_concrete_fields)
+
+
+def _columns(rule: Derived) -> Iterator[WrongDeclaration]:
+    if rule.truth not in ("rows", "column"):
+        yield WrongDeclaration(f"truth={rule.truth!r} is unknown", 'One of "rows", "column".')
+    for column in (*rule.equals, *rule.stamps):
+        if not is_plain_column(rule.model, column):
+            raise WrongDeclaration(
+                f"{column!r} is not a stored column of {rule.model._meta.label}", "Name a concrete field of the model."
+            )
+    if rule.tolerance is None and any(_sums_floats(rule, column) for column in rule.equals):
+        yield WrongDeclaration(
+            "it adds floats and has no tolerance", "Float sums depend on their order: give tolerance=."
+        )
+
+
+def _master(rule: Derived) -> Iterator[WrongDeclaration]:
+    if len(rule.equals) > 1 or rule.stamps:
+        yield WrongDeclaration('truth="column" speaks of one column', "Declare one rule for each master column.")
+    for strategy, steps in rule.repairs.items():
+        if any(isinstance(step, Recompute) for step in steps):
+            yield WrongDeclaration(
+                f'repair {strategy!r} would overwrite the master: Recompute is refused with truth="column"',
+                'Repair the rows (Trim, Adjust), or declare truth="rows".',
+            )
+
+
+def _expressions(rule: Derived) -> Iterator[WrongDeclaration]:
+    for node in rule.nodes():
+        if not isinstance(node, PerKey):
+            many_path(rule.model, node)
+        elif not node.reads:
+            yield WrongDeclaration(f"{node!r} does not say which models it reads", "Give reads=[...].")
+    for expression in (*rule.equals.values(), *rule.evidence.values()):
+        for lookup in _outside_aggregates(expression):
+            if resolve(rule.model, lookup).multiplies:
+                yield WrongDeclaration(
+                    f"{lookup!r} leads to many rows outside of an aggregate", "Sum, count or take the Latest."
+                )
+
+
+def _sums_floats(rule: Derived, column: str) -> bool:
+    aggregates = any(isinstance(node, Aggregate) for node in nodes_of(rule.equals[column]))
+    return aggregates and isinstance(rule.field(column), FloatField)
+
+
+def _outside_aggregates(expression: Any) -> Iterable[str]:
+    if is_join(expression):
+        return
+    if isinstance(expression, F):
+        yield name_of(expression)
+    elif hasattr(expression, "get_source_expressions") and not hasattr(expression, "query"):
+        for source in expression.get_source_expressions():
+            yield from _outside_aggregates(source)
