@@ -330,7 +330,8 @@ class _Grouped(_Rooted):
 
 def annotated(queryset: QuerySet[Any, Any], annotation: str) -> Field[Any, Any]:
     """The output field of an annotation."""
-    return cast("Field[Any, Any]", queryset.query.annotations[annotation].output_field)
+    field: Field[Any, Any] = queryset.query.annotations[annotation].output_field
+    return field
 
 
 def _filter_of(node: Aggregate) -> Q | None:
