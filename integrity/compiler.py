@@ -418,7 +418,9 @@ class _PerKey:
         self.columns = ["key"] if len(keys) == 1 else [key.name for key in keys]
         query = self.queryset.query
         given = {*query.values_select, *query.annotation_select}
-        if given and not {*self.columns, "value"} <= given:
+        if query.default_cols:
+            given |= {field.column for field in self.queryset.model._meta.concrete_fields}
+        if not {*self.columns, "value"} <= given:
             raise WrongDeclaration(
                 f"{node!r} gives {', '.join(sorted(given))}",
                 hint=f"Its rows must have the fields {', '.join(self.columns)} and value.",

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from django.db.models import F, Field, Model, Value
+from django.db.models import F, Field, Model, Q, UniqueConstraint, Value
 
 from integrity.compiler import select
 from integrity.defaults import unplanned
 from integrity.exceptions import WrongDeclaration
 from integrity.expressions import Typed
 from integrity.keys import column_of, columns_of, pk_columns
+from integrity.paths import lookups, resolve
 from integrity.repairs.base import Repair, Write
 from integrity.repairs.master import fk_column, master_problems
 from integrity.scope import Scope
-from integrity.statement import Statement, compose, joined, name
+from integrity.statement import Statement, compose, from_queryset, joined, name
 
 if TYPE_CHECKING:
     from integrity.rules.base import Rule
@@ -43,9 +44,14 @@ class Adjust(Repair):
         yield from master_problems(self, rule, self.relation, self.amount)
         model = fk_column(rule, self.relation).model
         known = {field.name for field in model._meta.local_concrete_fields}
-        for column in self.row:
-            if column not in known:
-                yield WrongDeclaration(f"sets {column!r}, which {model._meta.label} does not have")
+        unknown = [column for column in self.row if column not in known]
+        for column in unknown:
+            yield WrongDeclaration(f"sets {column!r}, which {model._meta.label} does not have")
+        for given in self.row.values():
+            for lookup in lookups(given):
+                resolve(rule.model, lookup)
+        if unknown:
+            return
         for field in unplanned(model, self._columns(rule)):
             automatic = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
             if not (field.null or field.has_default() or automatic):
@@ -63,12 +69,7 @@ class Adjust(Repair):
         (column,) = derived.equals
         key = columns_of(rule.model)[0]
         values = {column_of(model, f): f"new__{f}" for f in self.row}
-        same = [compose("c.{fk} = n.{fk}", fk=name(own))]
-        same += [
-            compose("c.{c} IS NOT DISTINCT FROM n.{v}", c=name(c), v=name(values[c]))
-            for c in self._identity(rule)
-            if c != own
-        ]
+        existing, same = self._existing(model, fk, values, using)
         selected = [
             compose("CASE WHEN c.{pk} IS NULL THEN 'insert' ELSE 'update' END AS op", pk=name(pks[0])),
             compose("d.{key} AS {owner}", key=name(f"key__{key.name}"), owner=name(f"owner__{key.name}")),
@@ -76,24 +77,36 @@ class Adjust(Repair):
             compose("c.{a} AS {old}", a=name(amount), old=name(f"old__{amount}")),
             compose("COALESCE(c.{a}, 0) + d.missing AS {new}", a=name(amount), new=name(f"new__{amount}")),
             compose("n.{fk} AS {new}", fk=name(own), new=name(f"new__{own}")),
-            *(compose("n.{v} AS {new}", v=name(v), new=name(f"new__{c}")) for c, v in values.items()),
+            *(self._value(pks[0], c, v) for c, v in values.items()),
         ]
         required = [compose("n.{v} IS NOT NULL", v=name(values[c])) for c in values if not self._may_be_null(model, c)]
         statement = compose(
             "SELECT {columns} FROM (SELECT v.*, {actual} - {expected} AS missing FROM ({violations}) AS v"
             " WHERE {actual} > {expected}) AS d"
-            " JOIN ({rows}) AS n ON n.integrity_key = d.{key} LEFT JOIN {table} AS c ON {same} WHERE {required}",
+            " JOIN ({rows}) AS n ON n.integrity_key = d.{key} LEFT JOIN ({existing}) AS c ON {same} WHERE {required}",
             columns=joined(", ", selected),
             actual=name("v", f"actual__{column}"),
             expected=name("v", f"expected__{column}"),
             violations=rule.violations(scope, using),
             rows=self._rows(rule, fk, scope, using),
             key=name(f"key__{key.name}"),
-            table=name(model._meta.db_table),
-            same=joined(" AND ", same) if self._identity(rule) else Statement("false"),
+            existing=existing,
+            same=same,
             required=joined(" AND ", [Statement("true"), *required]),
         )
-        return [Write(model, statement, sets=(amount, own, *values), guards=(amount,))]
+        return [Write(model, statement, sets=(amount, own, *values), guards=(amount, *values))]
+
+    @staticmethod
+    def _value(pk: str, column: str, value: str) -> Statement:
+        """A column of the row; of one that is there already only the amount changes."""
+        return compose(
+            "CASE WHEN c.{pk} IS NULL THEN n.{value} ELSE c.{column} END AS {new}, c.{column} AS {old}",
+            pk=name(pk),
+            value=name(value),
+            column=name(column),
+            new=name(f"new__{column}"),
+            old=name(f"old__{column}"),
+        )
 
     def _rows(self, rule: Rule, fk: Field[Any, Any], scope: Scope, using: str) -> Statement:
         """The new row of each key in scope, before it is known whether one is needed."""
@@ -117,14 +130,26 @@ class Adjust(Repair):
         fk = fk_column(rule, self.relation)
         return [str(fk.column), column_of(fk.model, self.amount), *(column_of(fk.model, f) for f in self.row)]
 
-    def _identity(self, rule: Rule) -> list[str]:
-        """The columns of a unique constraint that the new row fills in: what would make it a second one."""
-        fk = fk_column(rule, self.relation)
-        opts = fk.model._meta
+    def _existing(
+        self, model: type[Model], fk: Field[Any, Any], values: Mapping[str, str], using: str
+    ) -> tuple[Statement, Statement]:
+        """The rows ``c`` beside which a new row ``n`` would be a second one, and when one of them is the same."""
+        rows = model._base_manager.using(using).order_by()
+        constraint = self._identity(model, fk)
+        if constraint is None:
+            return from_queryset(rows, using), Statement("false")
+        same = [compose("c.{fk} = n.{fk}", fk=name(str(fk.column)))]
+        # Two NULLs are two values to a unique constraint, unless it says otherwise.
+        equal = "c.{c} IS NOT DISTINCT FROM n.{v}" if constraint.nulls_distinct is False else "c.{c} = n.{v}"
+        for column in (column_of(model, field) for field in constraint.fields if field != fk.name):
+            same.append(compose(equal, c=name(column), v=name(values[column])))
+        return from_queryset(rows.filter(constraint.condition or Q()), using), joined(" AND ", same)
+
+    def _identity(self, model: type[Model], fk: Field[Any, Any]) -> UniqueConstraint | None:
+        """The unique constraint of which the new row fills in every column."""
+        opts = model._meta
+        unique = [constraint for constraint in opts.constraints if isinstance(constraint, UniqueConstraint)]
+        unique += [UniqueConstraint(fields=fields, name="together") for fields in opts.unique_together]
+        unique += [UniqueConstraint(fields=[fk.name], name="unique")] if fk.unique else []
         filled = {fk.name, *self.row}
-        groups = [tuple(getattr(constraint, "fields", ())) for constraint in opts.constraints]
-        groups += list(opts.unique_together)
-        for group in groups:
-            if fk.name in group and set(group) <= filled:
-                return [column_of(fk.model, field) for field in group]
-        return []
+        return next((c for c in unique if fk.name in c.fields and set(c.fields) <= filled), None)

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from django.db.models import F, Field, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import CombinedExpression
 
 from integrity.compiler import common_filter
 from integrity.exceptions import WrongDeclaration
 from integrity.expressions import AnyOf, name_of
-from integrity.paths import resolve
+from integrity.paths import lookups, resolve
 from integrity.repairs.base import Repair
 from integrity.scope import Scope
 
@@ -46,16 +47,27 @@ def master_problems(repair: Repair, rule: Rule, relation: str, amount: str) -> I
             f"writes {model._meta.label}, whose rows are spread over the tables of its parents",
             "Repair models that have a table of their own.",
         )
-    if derived.sum_over(relation, amount) is None:
+    resolve(model, amount)
+    node = derived.sum_over(relation, amount)
+    if node is None:
         yield WrongDeclaration(
             f"changes {relation}__{amount}, which {rule.label} does not sum",
             "The rule must be made of Sum() over the amount that the repair changes.",
         )
-    elif not _added(next(iter(derived.equals.values())), f"{relation}__{amount}"):
+    elif len([other for other in derived.nodes() if _reads(other, relation)]) > 1:
+        yield WrongDeclaration(
+            f"changes rows of {relation}, which {rule.label} aggregates more than once",
+            "Only where each row counts once can the surplus be read off the difference.",
+        )
+    elif node.distinct or not _added(next(iter(derived.equals.values())), f"{relation}__{amount}"):
         yield WrongDeclaration(
             f"changes {relation}__{amount}, which {rule.label} does not add as it is",
             "The Sum must be added, not subtracted or multiplied, or the surplus could not be read off the difference.",
         )
+
+
+def _reads(node: Any, relation: str) -> bool:
+    return any(lookup.split(LOOKUP_SEP)[0] == relation for lookup in lookups(node))
 
 
 def _added(expression: Any, lookup: str) -> bool:

@@ -9,6 +9,7 @@ from django.db.models import F, Model, QuerySet
 
 from integrity.exceptions import WrongDeclaration
 from integrity.keys import column_of, pk_columns
+from integrity.paths import lookups, resolve
 from integrity.repairs.base import Repair, Write
 from integrity.repairs.master import counted_rows, fk_column, master_problems
 from integrity.scope import Scope
@@ -50,6 +51,10 @@ class Trim(Repair):
 
     def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
         yield from master_problems(self, rule, self.relation, self.amount)
+        model = fk_column(rule, self.relation).model
+        for expression in (*(_bare(order) for order in self.order), *self.evidence.values()):
+            for lookup in lookups(expression):
+                resolve(model, lookup)
 
     def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
         derived = cast("Derived", rule)

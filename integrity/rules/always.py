@@ -39,6 +39,11 @@ class Always(Rule):
         return [resolve(self.model, lookup) for lookup in lookups(self.condition)]
 
     def problems(self) -> Iterable[WrongDeclaration]:
+        if nodes_of(self.condition):
+            yield WrongDeclaration(
+                "the condition aggregates rows", "Use Derived for a value that follows from other rows."
+            )
+            return
         for path in self.paths():
             if path.hops:
                 yield WrongDeclaration(
@@ -50,10 +55,6 @@ class Always(Rule):
                     f"{path.lookup!r} stands in another table, that of {path.field.model._meta.label}",
                     f"Declare the rule over {path.field.model._meta.label}.",
                 )
-        if nodes_of(self.condition):
-            yield WrongDeclaration(
-                "the condition aggregates rows", "Use Derived for a value that follows from other rows."
-            )
 
     def _columns(self) -> list[str]:
         return list(dict.fromkeys(path.rest[0] for path in self.paths()))

@@ -170,8 +170,11 @@ class Rule(ABC):
     def _repair_problems(self) -> Iterable[WrongDeclaration]:
         for strategy, steps in self.repairs.items():
             for step in steps:
-                for problem in step.problems(self):
-                    yield WrongDeclaration(f"repair {strategy!r} {problem.message}", problem.hint)
+                try:
+                    for problem in step.problems(self):
+                        yield WrongDeclaration(f"repair {strategy!r} {problem.message}", problem.hint)
+                except WrongDeclaration as only:
+                    yield WrongDeclaration(f"repair {strategy!r}: {only.message}", only.hint)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label}>"

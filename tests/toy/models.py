@@ -79,6 +79,14 @@ class Hold(models.Model):
     amount = models.DecimalField(max_digits=12, decimal_places=2, default=0)
 
 
+class Note(models.Model):
+    """A column that a new row must be given."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="notes")
+    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    text = models.CharField(max_length=20)
+
+
 class Node(models.Model):
     """A self-reference."""
 
