@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Conf:
 
 
 def conf() -> Conf:
-    """The settings now in force. Raises ValueError naming an unknown one."""
+    """The settings now in force. Raises ImproperlyConfigured naming an unknown one."""
     given = getattr(settings, "INTEGRITY", {})
     known = {setting.name for setting in fields(Conf)}
     for name in given:
         if name not in known:
-            raise ValueError(f"Unknown setting INTEGRITY[{name!r}]. Known: {', '.join(sorted(known))}.")
+            raise ImproperlyConfigured(f"Unknown setting INTEGRITY[{name!r}]. Known: {', '.join(sorted(known))}.")
     return Conf(**given)

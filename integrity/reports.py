@@ -94,3 +94,8 @@ class Report:
     def exit_code(self) -> int:
         """0 clean, 1 violations or planned changes, 3 something was not checked or not finished."""
         return statuses.EXIT_CODES[self.status]
+
+
+def rows(count: int) -> str:
+    """``1 row`` or ``1,200 rows``."""
+    return f"{count:,} row{'' if count == 1 else 's'}"

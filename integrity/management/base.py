@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from argparse import SUPPRESS, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO, cast
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandParser, SystemCheckError
-from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connections
+from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from psycopg import errors
 
 from integrity.exceptions import EngineError, UsageError, sentence
 from integrity.observer import Observer
-from integrity.reports import Report
+from integrity.reports import Report, rows
 
 FORMATS = ("table", "json", "csv")
+EXPECTED = (EngineError, DatabaseError, InterfaceError, ImproperlyConfigured)
+"""What needs no traceback to be understood."""
 
 
 class EngineCommand(BaseCommand):
@@ -30,34 +33,57 @@ class EngineCommand(BaseCommand):
     verb = ""
     """For the JSON of an error that came before there was a report."""
     epilog = ""
+    words: Sequence[str] = ()
+    """What was typed behind the name of the command."""
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        self.words = argv[2:]
+        super().run_from_argv(argv)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs.setdefault("epilog", self.epilog)
         kwargs.setdefault("formatter_class", RawDescriptionHelpFormatter)
-        return super().create_parser(prog_name, subcommand, **kwargs)
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        self.refuse_in_json(parser)
+        return parser
+
+    def refuse_in_json(self, parser: Any) -> None:
+        """Make what a parser refuses an object too, where one was asked for; a subparser needs this as well."""
+        refuse = parser.error
+
+        def error(message: str) -> None:
+            if "--format json" in " ".join(self.words).replace("=", " "):
+                verb = self.verb or next((word for word in self.words if not word.startswith("-")), "")
+                self._print_error(message, UsageError.exit_code, {"format": "json", "verb": verb})
+            refuse(message)
+
+        parser.error = error
 
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run, and turn what goes wrong into one sentence and the right exit code."""
         try:
             return super().execute(*args, **options)
-        except SystemCheckError as error:
+        except CommandError as error:
             error.returncode = UsageError.exit_code
+            wrong = "A declaration is wrong; stderr says which." if isinstance(error, SystemCheckError) else str(error)
+            self._print_error(wrong, error.returncode, options)
             raise
-        except (EngineError, DatabaseError, InterfaceError, ImproperlyConfigured) as error:
-            if options.get("traceback"):
-                raise
+        except Exception as error:
+            # Python alone would end with 1, which says that everything was looked at.
             message, code = explain(error)
-            self._tell(message, code, options)
+            self._print_error(message, code, options)
+            hidden = isinstance(error, EXPECTED) and not options.get("traceback")
+            self.stderr.write(message if hidden else traceback.format_exc())
             raise SystemExit(code) from error
 
-    def _tell(self, message: str, code: int, options: dict[str, Any]) -> None:
+    def _print_error(self, message: str, code: int, options: dict[str, Any]) -> None:
+        """The object that a program reads where there is no report."""
         if options.get("format") == "json":
             from integrity.rendering.machine import error_object
 
             status = "refused" if code == UsageError.exit_code else "failed"
             verb = str(options.get("verb") or self.verb)
             self.stdout.write(json.dumps(error_object(verb, message, status), ensure_ascii=False))
-        self.stderr.write(message)
 
     # Doors to the verbs
 
@@ -110,18 +136,28 @@ class EngineCommand(BaseCommand):
         return bool(getattr(stream, "isatty", lambda: False)())
 
     def consent(self, plan: Callable[[], Report], options: dict[str, Any]) -> bool:
-        """Ask a person after showing the plan. Off a terminal the verb itself is the consent."""
+        """Ask a person after showing the plan. Off a terminal the verb itself is the consent.
+
+        Where there is nothing to write, or the answer is no, the command ends as a dry run does.
+        """
         if options["yes"] or options["format"] != "table" or not self.is_interactive:
             return True
         planned = plan()
         self.render(planned, options)
-        if not planned.changes:
-            return False
-        answer = input(f"Write these {planned.changes:,} rows? [y/N] ")
-        if answer.strip().lower() in ("y", "yes"):
-            return True
-        self.stdout.write("Nothing was written.")
+        if planned.changes and not any(rule.brake for rule in planned.rules):
+            if self._agrees(f"Write {rows(planned.changes)}? [y/N] "):
+                return True
+            self.stdout.write("Nothing was written.")
+        if planned.exit_code:
+            raise SystemExit(planned.exit_code)
         return False
+
+    def _agrees(self, question: str) -> bool:
+        try:
+            return input(question).strip().lower() in ("y", "yes")
+        except (EOFError, KeyboardInterrupt):
+            self.stdout.write("")
+            return False
 
     def require_yes_to_open_brake(self, options: dict[str, Any]) -> None:
         """A brake that is opened by cron must be opened on purpose."""
@@ -181,6 +217,8 @@ def explain(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, ImproperlyConfigured):
         return sentence(error), UsageError.exit_code
+    if not isinstance(error, DatabaseError | InterfaceError):
+        return f"{type(error).__name__}: {sentence(error)}", EngineError.exit_code
     settings = connections["default"].settings_dict
     where = f"{settings['NAME']!r} at {settings['HOST'] or 'the local socket'}"
     if isinstance(error.__cause__, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
@@ -190,5 +228,4 @@ def explain(error: Exception) -> tuple[str, int]:
             f"The database {where} cannot be used: {sentence(error)}. Check DATABASE_URL and that the server runs.",
             3,
         )
-    kind = "ProgrammingError" if isinstance(error, ProgrammingError) else type(error).__name__
-    return f"The database {where} refused ({kind}): {sentence(error)}", 3
+    return f"The database {where} refused ({type(error).__name__}): {sentence(error)}", 3

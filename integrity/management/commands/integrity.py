@@ -48,6 +48,7 @@ class Command(EngineCommand):
                 formatter_class=RawDescriptionHelpFormatter,
             )
             add_django_options(parser)
+            self.refuse_in_json(parser)
             return parser
 
         self._looking(verb)

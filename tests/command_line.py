@@ -1,0 +1,104 @@
+"""Commands as they are typed: in this process, in one of its own, or on a terminal."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from urllib.parse import urlsplit
+
+from django.core.management import execute_from_command_line
+from django.db import connection, connections
+
+ROOT = Path(__file__).parent.parent
+NOWHERE = "postgres://ann:s3cret@127.0.0.1:1/shop"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended; on a terminal both streams are one."""
+
+    code: int
+    out: str
+    err: str = ""
+
+    @property
+    def json(self) -> Any:
+        """The one object on stdout; anything beside it fails here."""
+        return json.loads(self.out)
+
+    @property
+    def words(self) -> str:
+        """What was said, whatever the line ends."""
+        return " ".join((self.out + self.err).split())
+
+
+def manage(*words: object) -> Done:
+    """A command in this process, within the transaction of the test."""
+    out, err = StringIO(), StringIO()
+    code = 0
+    # A command that ends closes its connections, which would end the test's transaction.
+    with redirect_stdout(out), redirect_stderr(err), mock.patch.object(connections, "close_all"):
+        try:
+            execute_from_command_line(["manage.py", *map(str, words)])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def process(*words: object, **environment: str) -> Done:
+    """A command in a process of its own, piped, on the test's database."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *map(str, words)],
+        cwd=ROOT,
+        env=_environment(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def on_terminal(*words: object, answer: str = "", columns: int = 100, **environment: str) -> Done:
+    """A command on a terminal of so many columns; ``answer`` is typed when it asks."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (50, columns))
+    environment = {"TERM": "xterm-256color"} | environment
+    command = [sys.executable, "manage.py", *map(str, words)]
+    running = subprocess.Popen(
+        command, cwd=ROOT, env=_environment(environment), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    with running:
+        while part := _read(ours):
+            said += part
+            if answer and b"[y/N] " in said:
+                os.write(ours, f"{answer}\n".encode())
+                answer = ""
+    os.close(ours)
+    return Done(running.returncode, said.decode())
+
+
+def _read(terminal: int) -> bytes:
+    """What comes next; nothing when the other side has gone, or is silent for too long."""
+    if not select.select([terminal], [], [], 30)[0]:
+        return b""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+def _environment(given: dict[str, str]) -> dict[str, str]:
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    return os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url, "NO_COLOR": ""} | given
