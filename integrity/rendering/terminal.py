@@ -16,7 +16,8 @@ from rich.text import Text
 from integrity.keys import as_json
 from integrity.observer import Observer
 from integrity.registry import registry
-from integrity.reports import Report, RuleReport
+from integrity.reports import PlannedChange, Report, RuleReport
+from integrity.reports import rows as rows_of
 from integrity.rules.base import Rule
 from integrity.rules.comparison import apart
 
@@ -35,13 +36,13 @@ def console(stream: TextIO, *, plain: bool = False) -> Console:
     """A console on a stream; without colour, and wide, where nobody looks at it."""
     terminal = not plain and getattr(stream, "isatty", lambda: False)()
     if terminal:
-        return Console(file=stream, highlight=False, no_color="NO_COLOR" in os.environ)
+        return Console(file=stream, highlight=False, no_color=bool(os.environ.get("NO_COLOR")))
     return Console(file=stream, highlight=False, no_color=True, force_terminal=False, width=PIPED_WIDTH)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> Table:
     """A table whose cells never lose a character silently: long ones fold."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
@@ -61,7 +62,8 @@ def show(value: Any) -> str:
         case list() | tuple():
             return "\n".join(show(item) for item in value)
         case datetime.datetime():
-            return value.isoformat(" ")
+            text = value.isoformat(" ", "auto" if value.second or value.microsecond else "minutes")
+            return text.replace("+00:00", " UTC")
     return str(as_json(value))
 
 
@@ -89,26 +91,27 @@ def print_report(
 
 
 def _summary(report: Report) -> Table:
+    """A line for each rule; a column that would hold nothing is left out."""
     if report.verb in ("analyze", "verify"):
-        columns = ["rule", "status", "checked", "violations", "new", "resolved", "accepted", "seconds"]
-        rows = [
-            [r.rule, status(r.status), *map(_dash, (r.checked, r.violations, r.new, r.resolved, r.accepted, r.seconds))]
-            for r in report.rules
-        ]
+        columns = {name: name for name in ("checked", "violations", "new", "resolved", "accepted", "seconds")}
+    elif report.dry_run:
+        columns = {"checked": "checked", "violations": "violations", "would change": "changes"}
+        columns |= {"skipped": "skipped", "seconds": "seconds"}
     else:
-        changes = "would change" if report.dry_run else "changed"
-        left = "violations" if report.dry_run else "left"
-        columns = ["rule", "strategy", "status", "checked", left, changes, "skipped", "seconds"]
-        rows = [
-            [
-                r.rule,
-                r.strategy or "-",
-                status(r.status),
-                *map(_dash, (r.checked, r.violations, r.changes, r.skipped, r.seconds)),
-            ]
-            for r in report.rules
-        ]
-    return table(columns, rows, right=columns[2 if "strategy" not in columns else 3 :])
+        columns = {"checked": "checked", "left": "violations", "changed": "changes"}
+        columns |= {"skipped": "skipped", "seconds": "seconds"}
+    for name in ("accepted", "skipped"):
+        if not any(getattr(rule, name) for rule in report.rules):
+            columns.pop(name, None)
+    rows = [
+        [_what(rule), status(rule.status), *(_dash(getattr(rule, held)) for held in columns.values())]
+        for rule in report.rules
+    ]
+    return table(["rule", "status", *columns], rows, right=[*columns])
+
+
+def _what(rule: RuleReport) -> str:
+    return f"{rule.rule}\n  by {rule.strategy}" if rule.strategy else rule.rule
 
 
 def _dash(value: Any) -> str:
@@ -162,19 +165,29 @@ def apart_signed(actual: Any, expected: Any) -> str:
 
 
 def _print_changes(out: Console, report: Report, rule: RuleReport) -> None:
-    if not rule.planned:
-        return
+    """What was or would be written, a table of rows for each table of the database."""
     done = "Would write" if report.dry_run else "Wrote"
-    out.print(f"\n{done} for {rule.rule}:")
-    evidence = list(dict.fromkeys(name for change in rule.planned for name in change.evidence))
+    for name in dict.fromkeys(change.table for change in rule.planned):
+        changes = [change for change in rule.planned if change.table == name]
+        out.print(f"\n{done} to {name} for {rule.rule}:", soft_wrap=True, markup=False)
+        out.print(_changes(changes))
+    if rule.planned and rule.changes > len(rule.planned):
+        out.print(f"... and {rows_of(rule.changes - len(rule.planned))} more (--limit shows more of them)")
+
+
+def _changes(changes: Sequence[PlannedChange]) -> Table:
+    evidence = list(dict.fromkeys(name for change in changes for name in change.evidence))
     rows = [
-        [c.op, c.table, {k: v for k, v in c.row.items() if v is not None} or "new", c.old or "-", c.new or "-"]
-        + [c.evidence.get(name, "") for name in evidence]
-        for c in rule.planned
+        [
+            change.op,
+            {name: part for name, part in change.row.items() if part is not None} or "new",
+            change.old or "-",
+            change.new or "-",
+            *(change.evidence.get(name, "") for name in evidence),
+        ]
+        for change in changes
     ]
-    out.print(table(["what", "table", "row", "from", "to", *evidence], rows))
-    if rule.changes > len(rule.planned):
-        out.print(f"... and {rule.changes - len(rule.planned):,} more")
+    return table(["what", "row", "from", "to", *evidence], rows)
 
 
 def _notes(report: Report, rule: RuleReport) -> Iterable[str]:
@@ -205,12 +218,12 @@ def sentence(report: Report, next_step: str = "") -> str:
         strategy = _repairs(repairable)[0]
         return f"{run} To see a repair: manage.py integrity repair {repairable.rule} --strategy {strategy} --dry-run"
     if report.dry_run:
-        return f"{run} {report.changes:,} rows would change; nothing was written."
+        return f"{run} {rows_of(report.changes)} would change; nothing was written."
     again = f"manage.py integrity undo {report.run}"
-    if report.verb == "undo":
-        return f"{run}{resumed} {report.changes:,} rows were put back. To take that back: {again}"
+    if report.verb == "undo" and report.changes:
+        return f"{run}{resumed} Put back: {rows_of(report.changes)}. To take that back: {again}"
     if report.changes:
-        return f"{run}{resumed} {report.changes:,} rows changed. To take them back: {again}"
+        return f"{run}{resumed} Changed: {rows_of(report.changes)}. To take it back: {again}"
     return f"{run}{resumed} Nothing was changed."
 
 
@@ -257,6 +270,8 @@ class ProgressBar(Observer):
         self.progress.stop()
 
     def begins(self, what: str, total: int | None) -> None:
+        if total == 0:
+            return
         if self.task is not None:
             self.progress.remove_task(self.task)
         self.task = self.progress.add_task(what, total=total)
