@@ -6,18 +6,23 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Self
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, transaction
 from django.db import IntegrityError as Taken
+from django.db.models import QuerySet
 from django.utils import timezone
+from psycopg.errors import LockNotAvailable
 
 from integrity import records, statuses
 from integrity.conf import conf
 from integrity.exceptions import RunInProgress
 from integrity.models import Result, Run
+
+LAST_BATCH_MS = 5_000
+"""How long the open transaction of a run that is not heard of is waited for."""
 
 
 def take(
@@ -32,7 +37,8 @@ def take(
     try:
         with transaction.atomic():
             run = records.open_run(verb, database=DEFAULT_DB_ALIAS, actor=actor, **fields)
-            for label, strategy in rules:
+            # In one order, or two that want the same rules would wait for each other.
+            for label, strategy in sorted(rules):
                 Result.objects.create(run=run, rule=label, database=run.database, strategy=strategy, writes=exclusive)
         return run, False
     except Taken:
@@ -41,30 +47,48 @@ def take(
 
 def _resume_or_refuse(rules: Sequence[tuple[str, str]], verb: str, **fields: Any) -> tuple[Run, bool]:
     labels = [label for label, _ in rules]
+    held = Result.objects.filter(rule__in=labels, database=DEFAULT_DB_ALIAS, writes=True, status=statuses.RUNNING)
+    open_runs = Run.objects.filter(status=statuses.RUNNING, pk__in=held.values("run")).order_by("pk")
+    _refuse_living(open_runs, labels)
     with transaction.atomic():
-        # The holder's batch keeps its row locked; whoever waits here sees its newest heartbeat.
-        holders = list(
-            Run.objects.select_for_update().filter(
-                status=statuses.RUNNING,
-                results__rule__in=labels,
-                results__database=DEFAULT_DB_ALIAS,
-                results__writes=True,
-                results__status=statuses.RUNNING,
-            )
-        )
-        for run in holders:
-            if not is_dead(run):
-                raise RunInProgress(
-                    f"Run {run.pk} ({run.verb} by {run.actor} on {run.host}, process {run.pid}) has been working on"
-                    f" {', '.join(labels)} for {_age(run)}. Wait for it, or end that process;"
-                    " a run that was not heard of"
-                    f" for {conf().HEARTBEAT_SECONDS:g} s is taken over."
-                )
+        # A batch keeps the row of its run locked; whoever has waited here sees its newest heartbeat.
+        holders = _locked(open_runs)
+        _refuse_living(holders, labels)
         if len(holders) == 1 and _same_work(holders[0], rules, verb, fields):
             return _take_over(holders[0]), True
         for run in holders:
             abandon(run)
     return take(rules, verb, **fields)
+
+
+def _refuse_living(runs: Iterable[Run], labels: Sequence[str]) -> None:
+    for run in runs:
+        if not is_dead(run):
+            raise RunInProgress(
+                f"{_named(run)} has been working on {', '.join(labels)} for {_age(run)}. Wait for it, or end that"
+                f" process; a run that was not heard of for {conf().HEARTBEAT_SECONDS:g} s is taken over."
+            )
+
+
+def _locked(runs: QuerySet[Run]) -> list[Run]:
+    """The runs, held. Raises RunInProgress for one that is not heard of and yet has its transaction open."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        # The server needs a moment to see that a client is dead; one that merely stands still may do so for ever.
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LAST_BATCH_MS}ms"])
+    try:
+        with transaction.atomic():
+            return list(runs.all().select_for_update())
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        raise RunInProgress(
+            f"{_named(runs[0])} was not heard of, but its transaction is still open in the database. Wait for it, or"
+            " end that process or its backend (pg_terminate_backend); then the run is taken over."
+        ) from None
+
+
+def _named(run: Run) -> str:
+    return f"Run {run.pk} ({run.verb} by {run.actor} on {run.host}, process {run.pid})"
 
 
 def _same_work(run: Run, rules: Sequence[tuple[str, str]], verb: str, fields: dict[str, Any]) -> bool:
@@ -126,9 +150,13 @@ class Heartbeat:
         self._thread.join(timeout=5)
 
     def _beat(self) -> None:
+        mine = Run.objects.filter(pk=self.run.pk, token=self.run.token, status=statuses.RUNNING)
         try:
             while not self._stop.wait(conf().HEARTBEAT_SECONDS / 4):
-                mine = Run.objects.filter(pk=self.run.pk, token=self.run.token, status=statuses.RUNNING)
-                mine.update(heartbeat_at=timezone.now())
+                try:
+                    mine.update(heartbeat_at=timezone.now())
+                except DatabaseError:
+                    # One beat is lost; the next has a new connection.
+                    connections.close_all()
         finally:
             connections.close_all()

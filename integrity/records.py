@@ -8,11 +8,13 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from integrity import statuses
 from integrity.conf import conf
+from integrity.exceptions import LostRun
 from integrity.keys import Key, as_json
 from integrity.models import Result, Run, Violation
 from integrity.reports import Finding, RuleReport
@@ -43,31 +45,49 @@ def open_run(verb: str, *, database: str, actor: str | None, **fields: Any) -> R
 
 
 def close_run(run: Run, status: str, error: str = "") -> None:
-    """The end of a run, whose status is the worst of its results."""
-    run.status = statuses.move(run.status, status)
-    run.error = error
-    run.finished_at = run.heartbeat_at = timezone.now()
-    run.save(update_fields=["status", "error", "finished_at", "heartbeat_at"])
+    """The end of a run, whose status is the worst of its results. Raises LostRun."""
+    moved = statuses.move(run.status, status)
+    with transaction.atomic():
+        hold(run)
+        run.status, run.error = moved, error
+        run.finished_at = run.heartbeat_at = timezone.now()
+        run.save(update_fields=["status", "error", "finished_at", "heartbeat_at"])
+
+
+def hold(run: Run) -> None:
+    """Lock a run until the transaction ends. Raises LostRun when another process has taken it over.
+
+    A process that was declared dead and is not either waits here and finds the new token, or whoever takes the run
+    over waits for its transaction.
+    """
+    ours = Run.objects.select_for_update().filter(pk=run.pk, token=run.token, status=statuses.RUNNING)
+    options = ours.values_list("options", flat=True).first()
+    if options is None:
+        raise LostRun(f"Run {run.pk} was taken over by another process, which goes on with it.")
+    # Not those in memory: what a batch notes there may have been rolled back with it.
+    run.options = options
 
 
 def save_result(run: Run, report: RuleReport) -> None:
-    """The result of one rule as it stands in its report."""
-    Result.objects.update_or_create(
-        run=run,
-        rule=report.rule,
-        defaults={
-            "database": run.database,
-            "strategy": report.strategy,
-            "status": report.status,
-            "checked": report.checked,
-            "violations": report.violations,
-            "truncated": report.truncated,
-            "changes": report.changes,
-            "skipped": report.skipped,
-            "seconds": report.seconds,
-            "error": report.error,
-        },
-    )
+    """The result of one rule as it stands in its report. Raises LostRun."""
+    with transaction.atomic():
+        hold(run)
+        Result.objects.update_or_create(
+            run=run,
+            rule=report.rule,
+            defaults={
+                "database": run.database,
+                "strategy": report.strategy,
+                "status": report.status,
+                "checked": report.checked,
+                "violations": report.violations,
+                "truncated": report.truncated,
+                "changes": report.changes,
+                "skipped": report.skipped,
+                "seconds": report.seconds,
+                "error": report.error,
+            },
+        )
 
 
 def accepted_keys(rule: Rule, database: str) -> tuple[Key, ...]:

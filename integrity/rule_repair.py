@@ -56,6 +56,8 @@ class RuleRepair:
         except LostRun:
             raise
         except (DatabaseError, EngineError) as error:
+            # One that broke is replaced, so that this can be written down.
+            self.connection.close_if_unusable_or_obsolete()
             self.report.error = sentence(error)
             self.report.status = statuses.FAILED
             if isinstance(error, Refused):

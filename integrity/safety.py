@@ -10,8 +10,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from integrity import records
 from integrity.conf import conf
-from integrity.exceptions import LostRun, Refused, UsageError
+from integrity.exceptions import Refused, UsageError
 from integrity.keys import Key
 from integrity.models import Run
 from integrity.plan import Plan
@@ -35,15 +36,15 @@ _PINNED = {
 def enter(run: Run, rules: Sequence[str], connection: Any) -> None:
     """Begin a batch: limits, pinned formats, and proof that the run is still ours.
 
-    The run's row is locked until the batch ends, so that a process that was declared dead, and whose run was taken
-    over, cannot write: it either waits here and finds the new token, or the other one waits for its batch.
+    It is held until the batch ends, so that a process whose run was taken over cannot write. Raises LostRun.
     """
     limits = {"lock_timeout": f"{conf().LOCK_TIMEOUT_MS}ms", **_PINNED}
     with connection.cursor() as cursor:
+        # Each statement must see what was committed before it; a snapshot kept from an earlier one would be stale.
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         settings = ", ".join("set_config(%s, %s, true)" for _ in limits)
         cursor.execute(f"SELECT {settings}", [part for pair in limits.items() for part in pair])
-    if not Run.objects.select_for_update().filter(pk=run.pk, token=run.token, status="running").exists():
-        raise LostRun(f"Run {run.pk} was taken over by another process, which goes on with it.")
+    records.hold(run)
     with connection.cursor() as cursor:
         # A second barrier that does not depend on our own table; it ends with the transaction, pooler or not.
         cursor.execute(
