@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 
-from integrity.rendering.terminal import show, table
+from integrity.rendering.terminal import table
 from integrity.reports import Finding, RuleReport
 from players.mileage import ADDS_UP
 
 
-def mismatches(rule: RuleReport) -> Table | None:
+def mismatches(rule: RuleReport) -> RenderableType | None:
     """Players with what is suspect, or groups."""
     found = [finding for finding in rule.sample if "direction" in finding.evidence]
     if not found:
         return None
-    return _players(found) if rule.rule == ADDS_UP else _groups(found)
+    return Group(*_players(found)) if rule.rule == ADDS_UP else _groups(found)
 
 
-def _players(found: list[Finding]) -> Table:
+def _players(found: list[Finding]) -> Iterator[RenderableType]:
     rows = [
         [
             finding.key[0],
@@ -28,12 +30,15 @@ def _players(found: list[Finding]) -> Table:
             finding.evidence["history"],
             finding.evidence["in_flight"],
             *_difference(finding),
-            [_suspect(row) for row in finding.evidence["suspects"]] or "-",
         ]
         for finding in found
     ]
-    columns = ["id", "player", "master", "history", "in flight", "difference", "", "most likely at fault"]
-    return table(columns, rows, right=["id", "master", "history", "in flight", "difference"])
+    columns = ["id", "player", "master", "history", "in flight", "difference", ""]
+    yield table(columns, rows, right=["id", "master", "history", "in flight", "difference"])
+    suspects = [_suspect(finding, row) for finding in found for row in finding.evidence["suspects"]]
+    if suspects:
+        yield "\nMost likely at fault:"
+        yield table(["id", "hour", "km", "device", "why"], suspects, right=["id", "km"])
 
 
 def _groups(found: list[Finding]) -> Table:
@@ -55,7 +60,5 @@ def _difference(finding: Finding) -> tuple[str, str]:
     return f"{finding.evidence['difference']:+f}", finding.evidence["direction"]
 
 
-def _suspect(row: dict[str, Any]) -> str:
-    km = f" {show(row['distance_km'])} km" if row["distance_km"] is not None else ""
-    device = f" on {row['device']}" if row["device"] else ""
-    return f"{row['hour']:%Y-%m-%d %H:%M}{km}{device}: {row['why']}"
+def _suspect(finding: Finding, row: dict[str, Any]) -> list[Any]:
+    return [finding.key[0], row["hour"], row["distance_km"] or "-", row["device"] or "-", row["why"]]

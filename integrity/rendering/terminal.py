@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, TextIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,7 @@ from rich.text import Text
 from integrity.keys import as_json
 from integrity.observer import Observer
 from integrity.registry import registry
+from integrity.repairs.base import INSERT
 from integrity.reports import PlannedChange, Report, RuleReport
 from integrity.reports import rows as rows_of
 from integrity.rules.base import Rule
@@ -33,11 +35,13 @@ PIPED_WIDTH = 200
 
 
 def console(stream: TextIO, *, plain: bool = False) -> Console:
-    """A console on a stream; without colour, and wide, where nobody looks at it."""
+    """A console on a stream; without colour, and as wide as COLUMNS or very wide, where nobody looks at it."""
     terminal = not plain and getattr(stream, "isatty", lambda: False)()
     if terminal:
         return Console(file=stream, highlight=False, no_color=bool(os.environ.get("NO_COLOR")))
-    return Console(file=stream, highlight=False, no_color=True, force_terminal=False, width=PIPED_WIDTH)
+    asked = os.environ.get("COLUMNS", "")
+    width = int(asked) if asked.isdecimal() and int(asked) else PIPED_WIDTH
+    return Console(file=stream, highlight=False, no_color=True, force_terminal=False, width=width)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> Table:
@@ -73,7 +77,11 @@ def status(text: str) -> Text:
 
 
 def print_report(
-    out: Console, report: Report, *, findings: Callable[[RuleReport], Table | None] | None = None, next_step: str = ""
+    out: Console,
+    report: Report,
+    *,
+    findings: Callable[[RuleReport], RenderableType | None] | None = None,
+    next_step: str = "",
 ) -> None:
     """Everything a person wants to know of a run: the rules, then what breaks them, then what was or would be done.
 
@@ -87,7 +95,11 @@ def print_report(
         _print_changes(out, report, rule)
         for note in _notes(report, rule):
             out.print(note, soft_wrap=True, markup=False)
-    out.print(Text(f"\n{sentence(report, next_step)}"), soft_wrap=True)
+    told = sentence(report, next_step)
+    if out.is_terminal and len(told) > out.width:
+        # A command on a line of its own can be copied whole.
+        told = told.replace(": manage.py ", ":\n  manage.py ")
+    out.print(Text(f"\n{told}"), soft_wrap=True)
 
 
 def _summary(report: Report) -> Table:
@@ -118,11 +130,12 @@ def _dash(value: Any) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else show(value)
 
 
-def _print_findings(out: Console, rule: RuleReport, findings: Callable[[RuleReport], Table | None]) -> None:
+def _print_findings(out: Console, rule: RuleReport, findings: Callable[[RuleReport], RenderableType | None]) -> None:
     made = findings(rule) if rule.sample else None
     if made is None:
         return
-    out.print(f"\n{rule.rule}: {registry.get(rule.rule).because}", soft_wrap=True, markup=False)
+    # A terminal would break the line in the middle of a word; in a pipe a sentence stays on one line.
+    out.print(f"\n{rule.rule}: {registry.get(rule.rule).because}", soft_wrap=not out.is_terminal, markup=False)
     out.print(made)
     if rule.violations and rule.violations > len(rule.sample):
         out.print(f"... and {rule.violations - len(rule.sample):,} more (--limit shows more of them)")
@@ -167,27 +180,33 @@ def apart_signed(actual: Any, expected: Any) -> str:
 def _print_changes(out: Console, report: Report, rule: RuleReport) -> None:
     """What was or would be written, a table of rows for each table of the database."""
     done = "Would write" if report.dry_run else "Wrote"
-    for name in dict.fromkeys(change.table for change in rule.planned):
-        changes = [change for change in rule.planned if change.table == name]
-        out.print(f"\n{done} to {name} for {rule.rule}:", soft_wrap=True, markup=False)
+    # New rows have other columns than old ones, and so a table of their own.
+    groups: dict[tuple[str, bool], list[PlannedChange]] = {}
+    for change in rule.planned:
+        groups.setdefault((change.table, change.op == INSERT), []).append(change)
+    for (name, _), changes in groups.items():
+        out.print(f"\n{done} to {name} for {rule.rule}:", soft_wrap=not out.is_terminal, markup=False)
         out.print(_changes(changes))
     if rule.planned and rule.changes > len(rule.planned):
         out.print(f"... and {rows_of(rule.changes - len(rule.planned))} more (--limit shows more of them)")
 
 
 def _changes(changes: Sequence[PlannedChange]) -> Table:
+    """A column for each one that is written, as it was and becomes, then the evidence."""
+    written = list(dict.fromkeys(column for change in changes for column in (*change.old, *change.new)))
     evidence = list(dict.fromkeys(name for change in changes for name in change.evidence))
-    rows = [
-        [
-            change.op,
-            {name: part for name, part in change.row.items() if part is not None} or "new",
-            change.old or "-",
-            change.new or "-",
-            *(change.evidence.get(name, "") for name in evidence),
-        ]
-        for change in changes
-    ]
-    return table(["what", "row", "from", "to", *evidence], rows)
+    rows = []
+    for change in changes:
+        key = {name: part for name, part in change.row.items() if part is not None}
+        told = [change.evidence.get(name, "") for name in evidence]
+        rows.append([change.op, key or "new", *(_becomes(change, column) for column in written), *told])
+    return table(["what", "row", *written, *evidence], rows)
+
+
+def _becomes(change: PlannedChange, column: str) -> str:
+    """``old -> new``; one of them for a row that goes or comes."""
+    sides = [change.new] if change.op == INSERT else [change.old, change.new]
+    return " -> ".join(show(side[column]) for side in sides if column in side)
 
 
 def _notes(report: Report, rule: RuleReport) -> Iterable[str]:
@@ -233,19 +252,14 @@ def _repairs(rule: RuleReport) -> list[str]:
 
 def print_rules(out: Console, rules: Sequence[Rule]) -> None:
     """The declared rules, with their reasons and repairs."""
-    rows = [
-        [
-            rule.label,
-            rule.kind,
-            rule.severity,
-            rule.model._meta.label,
-            ", ".join(rule.tags) or "-",
-            ", ".join(rule.repairs) or "none: a person decides",
-            rule.because,
-        ]
-        for rule in rules
-    ]
-    out.print(table(["rule", "kind", "severity", "model", "tags", "repairs", "because"], rows))
+    for position, rule in enumerate(rules):
+        facts = [f"{rule.kind} on {rule.model._meta.label}", rule.severity]
+        facts += [f"tags {', '.join(rule.tags)}"] if rule.tags else []
+        facts += [f"owner {rule.owner}"] if rule.owner else []
+        repairs = ", ".join(rule.repairs) or "none: a person decides"
+        out.print(Text(("\n" if position else "") + rule.label, style="bold"), soft_wrap=True)
+        for line in (rule.because, "; ".join(facts), f"repairs: {repairs}"):
+            out.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
 class ProgressBar(Observer):
