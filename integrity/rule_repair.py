@@ -56,8 +56,9 @@ class RuleRepair:
         except LostRun:
             raise
         except (DatabaseError, EngineError) as error:
-            # One that broke is replaced, so that this can be written down.
-            self.connection.close_if_unusable_or_obsolete()
+            # One that broke is replaced, so that this can be written down; not one in a test's own transaction.
+            if not self.connection.in_atomic_block:
+                self.connection.close_if_unusable_or_obsolete()
             self.report.error = sentence(error)
             self.report.status = statuses.FAILED
             if isinstance(error, Refused):

@@ -101,8 +101,9 @@ class _Undo:
         except LostRun:
             raise
         except (DatabaseError, EngineError) as problem:
-            # One that broke is replaced, so that this can be written down.
-            self.connection.close_if_unusable_or_obsolete()
+            # One that broke is replaced, so that this can be written down; not one in a test's own transaction.
+            if not self.connection.in_atomic_block:
+                self.connection.close_if_unusable_or_obsolete()
             error = sentence(problem)
             status = statuses.REFUSED if isinstance(problem, Refused) and not self.report.changes else statuses.FAILED
         for rule in self.report.rules:
