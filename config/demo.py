@@ -1,0 +1,234 @@
+"""make demo: breaks a small data set on purpose, then finds, repairs, verifies and takes back, with the real commands.
+
+The story has a database of its own on the server that DATABASE_URL names, or on the embedded one. It is made anew each
+time, so that the story is always the same, and stays afterwards, to go on in. No other database is read or written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import signal
+import sys
+from collections import Counter
+from contextlib import closing
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from config import command_line, database_url, embedded_postgres
+
+DATABASE = "holdtrue_demo"
+OURS = "The demo of Holdtrue made this database and drops it when it starts again."
+SERVER = "server"
+WIDTH = "120"
+"""Columns where nobody looks, as in a pipe or a log."""
+FAULTS = {
+    "duplicated": "an hour is written twice, on two bikes",
+    "double_counted": "a running ride is written whole, though a part of it was written before",
+    "lost": "an hour of a ride is gone",
+    "wrong_totals": "a class has a wrong total",
+    "counted_twice": "a school counts somebody twice who is in two of its groups",
+}
+ANALYZE = "analyze_mileage_consistency"
+FIX = f"{ANALYZE} --fix --strategy recalculate_from_player"
+
+
+def main() -> None:
+    """Prepare the database and tell the story; exit code 0 only if it went as told."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    if not sys.stdout.isatty():
+        os.environ.setdefault("COLUMNS", WIDTH)
+    where = "the server of DATABASE_URL" if os.environ.get("DATABASE_URL") else "the embedded PostgreSQL"
+    with command_line.plain_errors():
+        embedded_postgres.provide()
+        use_own_database()
+        import django
+        from django.db import connections
+
+        django.setup()
+        with closing(connections[SERVER]) as server:
+            make_database(server)
+            Story(where).tell()
+
+
+# A database of its own
+
+
+def use_own_database() -> None:
+    """Point Django at the demo's database, and an alias for administration at the one that DATABASE_URL names."""
+    from django.conf import settings
+
+    named = settings.DATABASES["default"]
+    # Whoever goes on in the demo's database and starts the demo again has named the one that must be dropped.
+    beside = "postgres" if named["NAME"] == DATABASE else named["NAME"]
+    settings.DATABASES = {"default": {**named, "NAME": DATABASE}, SERVER: {**named, "NAME": beside}}
+
+
+def make_database(server: Any) -> None:
+    """Drop what an earlier demo left, and create the database. Ends the process where that is not possible."""
+    from django.db import ProgrammingError
+
+    with server.cursor() as cursor:
+        # Held until the demo ends: two at a time would drop each other's database.
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [DATABASE])
+        if not cursor.fetchone()[0]:
+            stop(f"Another demo is at work in the database {DATABASE}. Wait for it.")
+        cursor.execute("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [DATABASE])
+        found = cursor.fetchone()
+        if found and found[0] != OURS:
+            stop(
+                f"The demo did not make the database {DATABASE} and leaves it alone: rename it, or use another server."
+            )
+        try:
+            cursor.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+            cursor.execute(f"CREATE DATABASE {DATABASE}")
+            cursor.execute(f"COMMENT ON DATABASE {DATABASE} IS '{OURS}'")
+        except ProgrammingError as error:
+            why = str(error).strip().splitlines()[0]
+            stop(
+                f"The demo makes a database of its own, {DATABASE}, and may not ({why}): let this user create"
+                " databases, or unset DATABASE_URL to use the embedded PostgreSQL."
+            )
+
+
+def stop(why: str) -> NoReturn:
+    """End with one sentence and the exit code of what was not finished."""
+    sys.stdout.flush()
+    print(why, file=sys.stderr)
+    sys.exit(command_line.NOT_FINISHED)
+
+
+def fingerprint() -> str:
+    """All rows of all tables but the engine's own, as one number."""
+    from django.db import connection
+
+    digest = hashlib.sha256()
+    with connection.cursor() as cursor:
+        for table in sorted(connection.introspection.table_names(cursor)):
+            if not table.startswith("integrity_"):
+                cursor.execute(f'SELECT md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM "{table}" AS t')  # noqa: S608
+                digest.update(f"{table} {cursor.fetchone()[0]}".encode())
+    return digest.hexdigest()
+
+
+# The story
+
+
+class Story:
+    """Steps: a sentence before each, the command as it would be typed, and a check behind it."""
+
+    def __init__(self, where: str) -> None:
+        from integrity.rendering.terminal import console
+
+        self.out = console(sys.stdout)
+        self.where = where
+        self.step = 0
+
+    def tell(self) -> None:
+        """From the first command to what to try next."""
+        self.say(f"A world of schools, bikes and riders, in a database of its own: {DATABASE} on {self.where}.")
+        self.run("migrate --verbosity 0")
+        self.run("load_test_data")
+        self.run("integrity analyze")
+        self.expect("violations", 0)
+
+        self.say("Now it is broken as real bugs break it:")
+        faults = self.plant()
+
+        self.say("Whose figures are wrong, by how much, and which rows are suspect?")
+        self.run(f"{ANALYZE} --limit 3", code=1)
+        self.expect("violations", faults)
+
+        self.say("What would put it right? A dry run does everything, then rolls it back.")
+        broken = fingerprint()
+        self.run(f"{FIX} --dry-run --limit 2", code=1)
+        self.expect("planned rows", faults)
+        self.expect("rows as they were", broken, fingerprint())
+
+        self.say("Repair it: locked, in batches, every row journaled; no rider loses a kilometre of the total.")
+        repair = self.run(f'{FIX} --reason "double flush on Monday" --yes --limit 1')
+        self.expect("violations", 0)
+
+        self.say("Is all well now? Every rule, whole tables; then what the repair touched.")
+        self.run("integrity analyze")
+        self.expect("violations", 0)
+        self.run(f"integrity verify {repair}")
+        self.expect("violations", 0)
+
+        self.say("Should it not have been repaired? Take it back.")
+        self.run(f"integrity undo {repair} --yes")
+        self.expect("rows as they were", broken, fingerprint())
+        self.out.print("Every row of every table is what it was before the repair, to the byte. The faults are back:")
+        self.run(f"{ANALYZE} --limit 1", code=1)
+        self.expect("violations", faults)
+
+        self.say("It was right after all. Repair again.")
+        self.run(f'{FIX} --reason "checked with the school" --yes --limit 1')
+        self.expect("violations", 0)
+        self.go_on()
+
+    def say(self, sentence: str) -> None:
+        """What comes next, in plain words."""
+        self.step += 1
+        self.out.print(f"\n{self.step}. {sentence}", style="bold")
+
+    def run(self, typed: str, *, code: int = 0) -> int:
+        """Carry out a command line, and end the demo unless it ends with this exit code. The number of its run."""
+        from django.core.management import CommandError, call_command
+
+        from integrity.models import Run
+
+        self.out.print(f"\n$ manage.py {typed}", style="cyan", soft_wrap=True, markup=False)
+        words, ended = shlex.split(typed), 0
+        try:
+            call_command(*words)
+        except SystemExit as end:
+            ended = end.code if isinstance(end.code, int) else 1
+        except CommandError as error:
+            stop(str(error))
+        if ended != code:
+            stop(f"The story went wrong: `manage.py {typed}` ended with exit code {ended} and not {code}.")
+        return 0 if words[0] == "migrate" else (Run.objects.values_list("pk", flat=True).first() or 0)
+
+    def expect(self, what: str, wanted: Any, found: Any = None) -> None:
+        """End the demo unless it went as told; violations and planned rows are those of the last run."""
+        from integrity.models import Run
+
+        if found is None:
+            results = Run.objects.latest("pk").results.all()
+            found = sum((r.changes if what == "planned rows" else r.violations) or 0 for r in results)
+        if found != wanted:
+            stop(f"The story went wrong: {what}: {found} and not {wanted}.")
+
+    def plant(self) -> int:
+        """Break the data; how many faults there are."""
+        from players.test_data import plant_faults
+
+        kinds = Counter(fault.kind for fault in plant_faults())
+        for kind, count in kinds.items():
+            self.out.print(f"   {count} x {FAULTS[kind]}")
+        return kinds.total()
+
+    def go_on(self) -> None:
+        """What to try next, with the database that is left."""
+        parts = urlsplit(os.environ["DATABASE_URL"])
+        url = parts._replace(path=f"{parts.path.rpartition('/')[0]}/{DATABASE}").geturl()
+        shown = database_url.masked(url)
+        hint = "" if shown == url else "  # with your password"
+        manage = f"{os.path.relpath(sys.executable)} manage.py"
+        self.say("Go on by yourself; `make demo` starts over.")
+        for line in (
+            f"\nexport DATABASE_URL='{shown}'{hint}",
+            f"{manage} integrity runs                   # what was done, by whom and why",
+            f"{manage} integrity rules                  # what must hold, from players/rules.py",
+            f"{manage} integrity analyze --format json  # for programs",
+            f"{manage} {ANALYZE} --help",
+        ):
+            self.out.print(line, style="cyan", soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    # A reader that goes, as in `make demo | head`, is no error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    main()
