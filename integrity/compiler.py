@@ -361,7 +361,7 @@ class _Last(_Rooted):
         self.by = [self.lookup(name_of(by)) for by in latest.by]
         self.order = [F(by).desc(nulls_last=True) for by in (*self.by, "pk")]
         self.probe = not self.hop.generic and (
-            scope.keys is not None or _indexed(self.hop.model, self.hop.field.name, self.by)
+            scope.keys is not None or scope.variable or _indexed(self.hop.model, self.hop.field.name, self.by)
         )
         self.values = {join.column(node): F(self.lookup(name_of(node.value))) for node in join.nodes}
         self.queryset = rows.annotate(**self.values)

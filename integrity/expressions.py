@@ -93,6 +93,21 @@ class AnyOf(Func):
         return f"{text} = ANY(%s::{array_type(field, connection)})", (*params, prepared(field, self.keys, connection))
 
 
+class AnyOfVariable(Func):
+    """The same for keys in an array variable of a trigger function, which are not known before it runs."""
+
+    output_field = BooleanField()
+    conditional = True
+
+    def __init__(self, lookup: str, variable: str) -> None:
+        super().__init__(F(lookup))
+        self.variable = variable
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any, **_: Any) -> Any:  # type: ignore[override]
+        text, params = compiler.compile(self.get_source_expressions()[0])
+        return f"{text} = ANY({connection.ops.quote_name(self.variable)})", params
+
+
 def array_type(field: Field[Any, Any], connection: Any) -> str:
     """The array type for keys of a field: without a length or scale, which a cast would cut the keys to."""
     target = getattr(field, "target_field", field)

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F, Model, Q, QuerySet
 from django.db.models.functions import Now
 
-from integrity.expressions import AnyOf, array_type, prepared
+from integrity.expressions import AnyOf, AnyOfVariable, array_type, prepared
 from integrity.keys import Key, columns_of
 
 Settle = dict[str, Any]
@@ -20,13 +20,15 @@ class Scope:
     """The whole table unless narrowed.
 
     keys: only these. after: only keys beyond this one, in the order of the key. without: not these (accepted
-    exceptions). settle: lookups with the least age that a row must have, for repairs.
+    exceptions). settle: lookups with the least age that a row must have, for repairs. variable: the array variable of a
+    trigger function that holds the keys.
     """
 
     keys: tuple[Key, ...] | None = None
     after: Key | None = None
     without: tuple[Key, ...] = ()
     settle: Settle = field(default_factory=dict)
+    variable: str = ""
 
     @classmethod
     def of(cls, keys: Sequence[Key] | None) -> Scope:
@@ -36,7 +38,7 @@ class Scope:
     @property
     def narrow(self) -> bool:
         """True when pushing the keys down to the related tables pays."""
-        return self.keys is not None or self.after is not None
+        return self.keys is not None or self.after is not None or bool(self.variable)
 
     def beyond(self, key: Key | None) -> Scope:
         """The same scope from behind a key on."""
@@ -55,6 +57,8 @@ class Scope:
 
     def restrict(self, queryset: QuerySet[Any, Any], *lookups: str) -> QuerySet[Any, Any]:
         """Rows of any table whose ``lookups`` hold the key."""
+        if self.variable:
+            queryset = queryset.filter(AnyOfVariable(lookups[0], self.variable))
         if self.keys is not None:
             queryset = queryset.filter(_in(queryset.model, lookups, self.keys))
         if self.after is not None:

@@ -23,6 +23,13 @@ class Statement:
         """The text with its parameters as literals: for people to read and run, never for the engine to execute."""
         return str(connection.ops.compose_sql(self.text, self.params))  # type: ignore[attr-defined]
 
+    def literal(self) -> str:
+        """The same without a connection, for the body of a trigger function."""
+        parts = self.text.split("%s")
+        literals = [sql.Literal(param).as_string(None) for param in self.params]
+        woven = [piece for pair in zip(parts, [*literals, ""], strict=True) for piece in pair]
+        return "".join(woven).replace("%%", "%")
+
 
 Part = Statement | sql.Composable
 

@@ -63,7 +63,7 @@ def _back(rule: Rule, hops: tuple[Hop, ...], source: Statement) -> Statement:
     """Walk the hops backwards, from rows of the last table to the keys of the rule's own."""
     rows = source
     for hop in reversed(hops[1:]):
-        rows = _rows_before(hop, rows)
+        rows = rows_before(hop, rows)
     (key,) = columns_of(rule.model)
     first = hops[0]
     if first.forward or first.generic or first.target not in ("pk", key.name):
@@ -71,12 +71,12 @@ def _back(rule: Rule, hops: tuple[Hop, ...], source: Statement) -> Statement:
             "SELECT r.{column} AS {key} FROM ({rows}) AS r",
             column=name(pk_columns(first.source)[0]),
             key=name(key.name),
-            rows=_rows_before(first, rows),
+            rows=rows_before(first, rows),
         )
     return compose("SELECT r.{fk} AS {key} FROM ({rows}) AS r", fk=_column(first), key=name(key.name), rows=rows)
 
 
-def _rows_before(hop: Hop, rows: Statement) -> Statement:
+def rows_before(hop: Hop, rows: Statement) -> Statement:
     """The rows on the near side of a hop, given those on its far side. Keys travel in an array: one index scan."""
     template = "SELECT s.* FROM {table} AS s WHERE s.{near} = ANY(ARRAY(SELECT r.{far} FROM ({rows}) AS r))"
     if hop.generic:

@@ -1,0 +1,112 @@
+"""Triggers as django-pgtrigger knows them: in migrations, with a hash that tells declared from installed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pgtrigger
+from django.db.models import Model
+from pgtrigger import compiler
+
+from integrity.enforcement.body import NEW, OLD, body, declarations, ways_to
+
+if TYPE_CHECKING:
+    from integrity.rules.derived import Derived
+
+EVENTS = {
+    "insert": (pgtrigger.Insert, pgtrigger.Referencing(new=NEW)),
+    "update": (pgtrigger.Update, pgtrigger.Referencing(old=OLD, new=NEW)),
+    "delete": (pgtrigger.Delete, pgtrigger.Referencing(old=OLD)),
+    "truncate": (pgtrigger.Truncate, None),
+}
+
+
+class KeepSql(compiler.UpsertTriggerSql):
+    """The function as its owner, with a search path of its own: a writer's path, role or temporary tables change
+    nothing. Referred to by migrations: never edit the template, add a new class."""
+
+    def get_template(self) -> str:
+        """The statements that install the trigger."""
+        return """
+            SELECT set_config('integrity.search_path', current_setting('search_path'), true),
+                set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+
+            CREATE OR REPLACE FUNCTION {pgid}() RETURNS TRIGGER
+                LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $keep$
+                {declare}
+                BEGIN
+                    {func}
+                END;
+            $keep$;
+            REVOKE ALL ON FUNCTION {pgid}() FROM PUBLIC;
+
+            DROP TRIGGER IF EXISTS {pgid} ON {table};
+            CREATE TRIGGER {pgid}
+                {when} {operation} ON {table}
+                {referencing}
+                FOR EACH {level}
+                EXECUTE FUNCTION {execute};
+
+            COMMENT ON TRIGGER {pgid} ON {table} IS '{hash}';
+            SELECT set_config('search_path', current_setting('integrity.search_path'), true);
+        """
+
+
+class Keep(pgtrigger.Trigger):
+    """Keeps a Derived rule true after one kind of statement on one table."""
+
+    level = pgtrigger.Statement
+    when = pgtrigger.After
+
+    def __init__(self, rule: Derived, event: str) -> None:
+        self.rule, self.event = rule, event
+        operation, referencing = EVENTS[event]
+        super().__init__(name=trigger_name(rule, event), operation=operation, referencing=referencing)
+
+    def get_declare(self, model: type[Model]) -> list[tuple[str, str]]:
+        """The variables of the function."""
+        return declarations(self.rule)
+
+    def get_func(self, model: type[Model]) -> str:
+        """The body of the function."""
+        return body(self.rule, model, self.event)
+
+    def compile(self, model: type[Model]) -> compiler.Trigger:
+        """The frozen form that a migration holds."""
+        sql = KeepSql(
+            pgid=self.get_pgid(model),
+            declare=self.render_declare(model),
+            func=self.render_func(model),
+            table=model._meta.db_table,
+            when=self.when,
+            operation=self.operation,
+            referencing=self.referencing or "",
+            level=self.level,
+            execute=self.render_execute(model),
+        )
+        return compiler.Trigger(name=self.name, sql=sql)
+
+
+def trigger_name(rule: Derived, event: str) -> str:
+    """A name of at most 47 characters that is unique for the rule and the event."""
+    readable = f"{rule.app}_{rule.name}"
+    if len(readable) > 37:
+        readable = f"{readable[:30]}_{hashlib.sha256(readable.encode()).hexdigest()[:6]}"
+    return f"{readable}_{event}"
+
+
+def triggers_of(rule: Derived) -> list[tuple[type[Model], Keep]]:
+    """Every trigger that the rule needs: four on each related table, two on its own where it reads itself."""
+    found = [
+        (model, Keep(rule, event))
+        for model in sorted(_related(rule), key=lambda model: model._meta.db_table)
+        for event in EVENTS
+    ]
+    own = [event for event in ("insert", "update") if (rule.model, event) not in {(m, k.event) for m, k in found}]
+    return found + [(rule.model, Keep(rule, event)) for event in own]
+
+
+def _related(rule: Derived) -> set[Any]:
+    tables = {hop.model for path in rule.all_paths() for hop in path.hops}
+    return {model for model in tables if ways_to(rule, model)}
