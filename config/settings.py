@@ -5,16 +5,23 @@ from typing import Any
 
 import environ
 
-from config import database_url
+from config import checks, database_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="only-for-trial-and-tests-set-SECRET_KEY-in-production")
+SECRET_KEY = env.str("SECRET_KEY", default=checks.PUBLIC_SECRET_KEY)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
 DATABASE_URL = env.str("DATABASE_URL", default="postgres:///holdtrue")
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+
+# Served over TLS: plain requests are redirected, cookies are marked secure, browsers remember it for so many seconds.
+HTTPS = env.bool("HTTPS", default=False)
+HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000)
+# TLS ends at a proxy, which sets X-Forwarded-Proto itself whatever a visitor sends.
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 PLAIN_ADMIN = env.bool("PLAIN_ADMIN", default=False)
 
@@ -35,14 +42,24 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
+    "ninja",
     "pgtrigger",
     "django_cte",
     "integrity",
     "players",
 ]
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".data" / "static")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.compat.ContentSecurityPolicyMiddleware",
+    "config.compat.PolicyByPath",
+    # Files are served from where `collectstatic` puts them; before it has run there is nothing to serve.
+    *(["whitenoise.middleware.WhiteNoiseMiddleware"] if STATIC_ROOT.is_dir() else []),
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -64,6 +81,29 @@ TEMPLATES = [
         },
     },
 ]
-STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / ".data" / "static"
 DATABASES: dict[str, Any] = {"default": database_url.parse(DATABASE_URL)}
+
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+SECURE_REFERRER_POLICY = "same-origin"
+# Whether every host of the domain speaks TLS, and for ever, is not for one site of it to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+X_FRAME_OPTIONS = "DENY"
+
+# Everything comes from this host, nothing is inline.
+STRICT: dict[str, list[str]] = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "font-src": ["'self'"],
+    "connect-src": ["'self'"],
+    "form-action": ["'self'"],
+    "base-uri": ["'none'"],
+    "frame-ancestors": ["'none'"],
+}
+# The themed admin evaluates the expressions in its attributes and writes its colours into the page.
+THEMED = {"script-src": ["'self'", "'unsafe-eval'"], "style-src": ["'self'", "'unsafe-inline'"]}
+SECURE_CSP = STRICT
+SECURE_CSP_BY_PATH = {"/admin/": STRICT if PLAIN_ADMIN else STRICT | THEMED}

@@ -4,9 +4,10 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from config import command_line, embedded_postgres
+from config import checks, command_line, embedded_postgres
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 with command_line.plain_errors():
     embedded_postgres.provide()
+    checks.require_secret_key()
     application = get_wsgi_application()
