@@ -127,7 +127,7 @@ class Story:
 
     def tell(self) -> None:
         """From the first command to what to try next."""
-        self.say(f"A world of schools, bikes and riders, in a database of its own: {DATABASE} on {self.where}.")
+        self.say(f"A world of schools, bikes and riders, in the database {DATABASE} of {self.where}.")
         self.run("migrate --verbosity 0")
         self.run("load_test_data")
         self.run("integrity analyze")
