@@ -11,6 +11,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Model, Q
 from django.utils import timezone
+from psycopg import errors
 
 from integrity import records, statuses
 from integrity.exceptions import EngineError, UnknownName, UsageError, sentence
@@ -146,6 +147,8 @@ def _analyze_one(rule: Rule, run: Run, scope: Scope, sample: int) -> RuleReport:
         look(rule, Scope(keys=scope.keys, without=accepted), run.database, report)
     except (DatabaseError, EngineError) as error:
         report.status, report.error = statuses.FAILED, sentence(error)
+        if isinstance(error.__cause__, errors.UndefinedColumn):
+            report.error += ", which the models declare. Run: manage.py migrate"
     except Exception as error:
         # A rule may call functions of its app, which may raise anything; the other rules are still looked at.
         logger.exception("%s could not be analyzed", rule.label)

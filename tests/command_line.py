@@ -56,8 +56,13 @@ def manage(*words: object) -> Done:
 
 def process(*words: object, **environment: str) -> Done:
     """A command in a process of its own, piped, on the test's database."""
+    return python("manage.py", *map(str, words), **environment)
+
+
+def python(*words: str, **environment: str) -> Done:
+    """Python in a process of its own, where the project is."""
     done = subprocess.run(
-        [sys.executable, "manage.py", *map(str, words)],
+        [sys.executable, *words],
         cwd=ROOT,
         env=_environment(environment),
         stdin=subprocess.DEVNULL,
@@ -99,6 +104,11 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+def url_of(database: str) -> str:
+    """The DATABASE_URL of another database on the server of the tests."""
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()
+
+
 def _environment(given: dict[str, str]) -> dict[str, str]:
-    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    url = url_of(str(connection.settings_dict["NAME"]))
     return os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url, "NO_COLOR": ""} | given

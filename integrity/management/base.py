@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from psycopg import errors
 
+from integrity.conf import conf
 from integrity.exceptions import EngineError, UsageError, sentence
 from integrity.observer import Observer
 from integrity.reports import Report, rows
@@ -62,6 +63,7 @@ class EngineCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run, and turn what goes wrong into one sentence and the right exit code."""
         try:
+            conf()
             return super().execute(*args, **options)
         except CommandError as error:
             error.returncode = UsageError.exit_code
