@@ -259,7 +259,7 @@ def print_rules(out: Console, rules: Sequence[Rule]) -> None:
         repairs = ", ".join(rule.repairs) or "none: a person decides"
         out.print(Text(("\n" if position else "") + rule.label, style="bold"), soft_wrap=True)
         for line in (rule.because, "; ".join(facts), f"repairs: {repairs}"):
-            out.print(Padding(Text(line), (0, 0, 0, 2)))
+            out.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
 
 
 class ProgressBar(Observer):
