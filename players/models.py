@@ -286,3 +286,26 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class MasterCorrection(models.Model):
+    """A master that was put right by hand: by whom, why, and from what to what. Written by `players.corrections`."""
+
+    player = models.ForeignKey(Player, models.PROTECT, related_name="corrections")
+    before_km = kilometres("The master until then, in km.")
+    after_km = kilometres("The master from then on, in km.")
+    reason = models.TextField()
+    actor = models.CharField(max_length=200)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(reason=""), name="master_correction_has_a_reason"),
+            models.CheckConstraint(condition=~Q(actor=""), name="master_correction_has_an_actor"),
+            distance_is_valid("before_km", "master_correction_before_is_valid"),
+            distance_is_valid("after_km", "master_correction_after_is_valid"),
+        ]
+
+    def __str__(self) -> str:
+        return f"player {self.player_id} from {self.before_km} to {self.after_km} km"
