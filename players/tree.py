@@ -55,6 +55,23 @@ def ancestors(groups: Iterable[int]) -> "QuerySet[Group, int]":
     return ids.order_by("id")
 
 
+def descendants(group: int) -> "QuerySet[Group, int]":
+    """The ids of `group` and of every group below it, each once."""
+
+    def nodes(below: CTE) -> "QuerySet[Any, Any]":
+        return (
+            Group.objects.filter(id=group)
+            .values(node=F("id"))
+            .union(below.join(Group, parent_id=below.col.node).values(node=F("id")))
+        )
+
+    below = CTE.recursive(nodes, name="below")
+    ids: QuerySet[Group, int] = with_cte(below, select=below.join(Group, id=below.col.node)).values_list(
+        "id", flat=True
+    )
+    return ids
+
+
 def _pairs_below(below: CTE) -> "QuerySet[Any, Any]":
     """Every (root, node): each group with itself, then with each child of a node it has already."""
     itself = Group.objects.values(root=F("id"), node=F("id"))
