@@ -12,4 +12,8 @@ class IntegrityConfig(AppConfig):
         from integrity.registry import registry
 
         registry.discover()
+        if any(rule.enforce for rule in registry):
+            from integrity.enforcement.declared import declare
+
+            declare(registry)
         checks.register(check_rules, "integrity")

@@ -18,6 +18,7 @@ class Run(models.Model):
         REPAIR = "repair"
         VERIFY = "verify"
         UNDO = "undo"
+        ENFORCE = "enforce"
 
     verb = models.CharField(max_length=20, choices=Verb.choices)
     status = models.CharField(max_length=20, choices=statuses.RUN_CHOICES, default=statuses.RUNNING)
@@ -115,6 +116,22 @@ class Violation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule} {self.key}: {self.status}"
+
+
+class Enforcement(models.Model):
+    """That a rule was found to hold after its triggers had been installed; constraints tell it in the catalog."""
+
+    rule = models.CharField(max_length=200)
+    database = models.CharField(max_length=100)
+    version = models.CharField(max_length=64, help_text="The hash of the triggers that were installed then.")
+    validated_at = models.DateTimeField()
+    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["rule", "database"], name="integrity_one_enforcement_per_rule")]
+
+    def __str__(self) -> str:
+        return f"{self.rule}: validated {self.validated_at:%Y-%m-%d}"
 
 
 class Change(models.Model):

@@ -39,6 +39,8 @@ class RuleReport:
     skipped: int = 0
     reasons: list[str] = field(default_factory=list)
     """Why keys were skipped, the first few."""
+    enforcement: str = ""
+    """missing, guarded, enforced, outdated or disabled; empty where none is declared."""
     notes: list[str] = field(default_factory=list)
     """What a door adds for people."""
     brake: str = ""
@@ -84,7 +86,9 @@ class Report:
 
     @property
     def status(self) -> str:
-        return statuses.worst([rule.status for rule in self.rules])
+        worst = statuses.worst([rule.status for rule in self.rules])
+        # "Refused" promises that nothing was written.
+        return statuses.PARTIAL if worst == statuses.REFUSED and self.changes else worst
 
     @property
     def changes(self) -> int:

@@ -11,10 +11,13 @@ from django.db import DatabaseError
 from django.db.models import Model
 from psycopg import errors, sql
 
+from integrity.enforcement.declared import our_triggers
+from integrity.enforcement.states import kept_columns
 from integrity.exceptions import EngineError, Refused
 from integrity.journal import CHANGES, image, keyed
 from integrity.keys import pk_columns
 from integrity.models import Run
+from integrity.registry import registry
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.reports import Conflict
 from integrity.schema import Column, columns, triggers
@@ -49,8 +52,7 @@ def restore(
     Rows that are not as the run left them are conflicts and stay. Journaled like a repair. Raises NotRestored, and
     Refused for a trigger that would fire and is not ``allowed``.
     """
-    held = [column for column in columns(model._meta.db_table, connection) if not column.generated]
-    work = _Restore(run_, model, held, connection)
+    work = _Restore(run_, model, connection)
     work.gather(changes)
     conflicts = work.leave_conflicts(operation)
     work.refuse_triggers(operation, allowed)
@@ -68,13 +70,18 @@ def restore(
 class _Restore:
     """Statements over one table ``t`` and the changes to take back, in a temporary table ``b``."""
 
-    def __init__(self, run_: Run, model: type[Model], held: Sequence[Column], connection: Any) -> None:
-        self.run, self.connection, self.held = run_, connection, held
+    def __init__(self, run_: Run, model: type[Model], connection: Any) -> None:
+        self.run, self.connection = run_, connection
         self.label = model._meta.db_table
+        self.held = [column for column in columns(self.label, connection) if not column.generated]
+        # What triggers keep true is recomputed by them, and so neither compared nor written.
+        self.kept = kept_columns(registry, self.label)
         self.parts: dict[str, Part] = {
             "table": name(self.label),
             "same": keyed("t", "b", model, connection),
-            "image": image("t", held),
+            "image": image("t", self.held),
+            "before": compose("(b.before - {kept}::text[])", kept=value(sorted(self.kept))),
+            "after": compose("(b.after - {kept}::text[])", kept=value(sorted(self.kept))),
             "pk": names(pk_columns(model), of="t"),
         }
 
@@ -107,7 +114,7 @@ class _Restore:
                 " ELSE 'it was deleted since' END",
                 **self.parts,
             )
-            wrong = compose("NOT EXISTS (SELECT FROM {table} AS t WHERE {same} AND ({image}) @> b.after)", **self.parts)
+            wrong = compose("NOT EXISTS (SELECT FROM {table} AS t WHERE {same} AND ({image}) @> {after})", **self.parts)
         found = fetch(
             self.connection,
             compose(
@@ -118,7 +125,8 @@ class _Restore:
 
     def refuse_triggers(self, operation: str, allowed: set[str]) -> None:
         written = [column.name for column in (self._changed() if operation == UPDATE else self.held)]
-        foreign = [t for t in triggers(self.label, operation, written, self.connection) if t not in allowed]
+        spared = allowed | our_triggers(registry)
+        foreign = [t for t in triggers(self.label, operation, written, self.connection) if t not in spared]
         if foreign:
             raise Refused(
                 f"Putting rows of {self.label} back would fire the trigger {', '.join(foreign)}, whose own writes could"
@@ -164,7 +172,7 @@ class _Restore:
         right = (
             compose("EXISTS (SELECT FROM {table} AS t WHERE {same})", **self.parts)
             if operation == DELETE
-            else compose("NOT EXISTS (SELECT FROM {table} AS t WHERE {same} AND ({image}) @> b.before)", **self.parts)
+            else compose("NOT EXISTS (SELECT FROM {table} AS t WHERE {same} AND ({image}) @> {before})", **self.parts)
         )
         return int(
             fetch(self.connection, compose("SELECT count(*) AS n FROM integrity_back AS b WHERE {right}", right=right))[
@@ -201,7 +209,7 @@ class _Restore:
             ),
         )
         changed = {row["k"] for row in rows}
-        return [column for column in self.held if column.name in changed]
+        return [column for column in self.held if column.name in changed - self.kept]
 
     def _keys(self, of: str) -> list[dict[str, Any]]:
         return fetch(self.connection, Statement(f"SELECT DISTINCT jsonb_object_keys({of}) AS k FROM {BACK} AS b"))

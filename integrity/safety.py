@@ -6,16 +6,19 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from django.utils import timezone
 
 from integrity import records
 from integrity.conf import conf
+from integrity.enforcement.declared import our_triggers
 from integrity.exceptions import Refused, UsageError
 from integrity.keys import Key
 from integrity.models import Run
 from integrity.plan import Plan
+from integrity.registry import registry
 from integrity.rules.base import Rule
 from integrity.rules.comparison import apart
 from integrity.schema import triggers
@@ -69,39 +72,44 @@ class Brake:
     """How much of a table a repair may write: ``rows`` or ``share`` of it, whichever is more."""
 
     rows: int
-    share: float
+    share: Fraction
+    """Exact: 29% of 100 rows are 29, which floats deny."""
 
     @classmethod
     def declared(cls, text: str | None) -> Brake:
         """``30%`` or ``5000``, or the settings for None. Raises UsageError."""
         if text is None:
-            return cls(conf().MAX_AFFECTED_ROWS, conf().MAX_AFFECTED_SHARE)
+            return cls(conf().MAX_AFFECTED_ROWS, Fraction(str(conf().MAX_AFFECTED_SHARE)))
         if match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text.strip()):
-            if float(match[1]) <= 100:
-                return cls(0, float(match[1]) / 100)
+            if Fraction(match[1]) <= 100:
+                return cls(0, Fraction(match[1]) / 100)
         elif re.fullmatch(r"\d+", text.strip()):
-            return cls(int(text), 0.0)
+            return cls(int(text), Fraction(0))
         raise UsageError(f"--max-affected {text!r} is neither a share such as 30% nor a number of rows such as 5000.")
 
-    def check(self, table: str, planned: int, connection: Any) -> None:
-        """Raise Refused when more would be written than allowed. The table is counted no further than necessary."""
-        if planned <= self.rows:
+    def check(self, table: str, planned: int, written: int, connection: Any) -> None:
+        """Raise Refused when more would be written than allowed. The table is counted no further than necessary.
+
+        written: what earlier passes of the same repair have written already.
+        """
+        total = planned + written
+        if total <= self.rows:
             return
-        wanted = math.ceil(planned / self.share) if self.share else 0
+        wanted = math.ceil(total / self.share) if self.share else 0
         counted = self._count(table, wanted, connection)
-        if planned <= self.share * counted:
+        if total <= self.share * counted:
             return
+        before = f"{written} were written before." if written else "Nothing was written."
         raise Refused(
             f"{planned} rows of {table} would be written and {self.describe()} may be ({counted} rows were counted)."
-            f" Nothing was written. Look at the plan with --dry-run; to allow it: --max-affected {planned}"
+            f" {before} Look at the plan with --dry-run; to allow it: --max-affected {total}"
         )
 
     def describe(self) -> str:
         if not self.share:
             return f"{self.rows} rows"
-        if not self.rows:
-            return f"{self.share:.10g} of it".replace(f"{self.share:.10g}", f"{self.share * 100:.10g}%")
-        return f"{self.rows} rows or {self.share * 100:.10g}% of it"
+        share = f"{float(self.share * 100):.10g}% of it"
+        return f"{self.rows} rows or {share}" if self.rows else share
 
     @staticmethod
     def _count(table: str, wanted: int, connection: Any) -> int:
@@ -115,10 +123,11 @@ class Brake:
 
 def refuse_triggers(plans: Iterable[Plan], allowed: Iterable[str], connection: Any) -> None:
     """Refuse to fire a trigger of somebody else: what it writes would be neither journaled nor undone."""
+    spared = {*allowed, *our_triggers(registry)}
     for plan in plans:
         for operation in plan.operations:
             table = plan.model._meta.db_table
-            foreign = [t for t in triggers(table, operation, plan.sets, connection) if t not in allowed]
+            foreign = [t for t in triggers(table, operation, plan.sets, connection) if t not in spared]
             if foreign:
                 raise Refused(
                     f"The {operation} of {table} would fire the trigger {', '.join(foreign)},"

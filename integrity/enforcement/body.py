@@ -21,7 +21,7 @@ from integrity.paths import Hop
 from integrity.repairs.recompute import Recompute
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined, name, names
-from integrity.touched import rows_before, root_tables, touched
+from integrity.touched import root_tables, rows_before, touched
 
 if TYPE_CHECKING:
     from integrity.rules.derived import Derived
@@ -50,7 +50,7 @@ def declarations(rule: Derived) -> list[tuple[str, str]]:
 
 
 def changed_rows(rule: Derived, model: type[Model], event: str) -> Statement:
-    """The rows of a transition table that can matter: of an update only those of which a column that is read changed."""
+    """The rows of a transition table that can matter: of an update those in which a column that is read changed."""
     if event == "insert":
         return Statement(f"SELECT * FROM {NEW}")
     if event == "delete":

@@ -6,7 +6,6 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pgtrigger
-from django.db.models import Model
 from pgtrigger import compiler
 
 from integrity.enforcement.body import NEW, OLD, body, declarations, ways_to
@@ -14,17 +13,19 @@ from integrity.enforcement.body import NEW, OLD, body, declarations, ways_to
 if TYPE_CHECKING:
     from integrity.rules.derived import Derived
 
-EVENTS = {
-    "insert": (pgtrigger.Insert, pgtrigger.Referencing(new=NEW)),
-    "update": (pgtrigger.Update, pgtrigger.Referencing(old=OLD, new=NEW)),
-    "delete": (pgtrigger.Delete, pgtrigger.Referencing(old=OLD)),
+Referencing: Any = pgtrigger.Referencing
+EVENTS: dict[str, tuple[pgtrigger.Operation, Any]] = {
+    "insert": (pgtrigger.Insert, Referencing(new=NEW)),
+    "update": (pgtrigger.Update, Referencing(old=OLD, new=NEW)),
+    "delete": (pgtrigger.Delete, Referencing(old=OLD)),
     "truncate": (pgtrigger.Truncate, None),
 }
 
 
 class KeepSql(compiler.UpsertTriggerSql):
     """The function as its owner, with a search path of its own: a writer's path, role or temporary tables change
-    nothing. Referred to by migrations: never edit the template, add a new class."""
+    nothing. Referred to by migrations: never edit the template, add a new class.
+    """
 
     def get_template(self) -> str:
         """The statements that install the trigger."""
@@ -53,6 +54,15 @@ class KeepSql(compiler.UpsertTriggerSql):
         """
 
 
+class KeepTrigger(compiler.Trigger):
+    """What a migration adds and takes away again: the trigger and its function."""
+
+    @property
+    def uninstall_sql(self) -> str:
+        """The statements that leave nothing behind."""
+        return f"{super().uninstall_sql} DROP FUNCTION IF EXISTS {self.sql.pgid}();"
+
+
 class Keep(pgtrigger.Trigger):
     """Keeps a Derived rule true after one kind of statement on one table."""
 
@@ -64,15 +74,15 @@ class Keep(pgtrigger.Trigger):
         operation, referencing = EVENTS[event]
         super().__init__(name=trigger_name(rule, event), operation=operation, referencing=referencing)
 
-    def get_declare(self, model: type[Model]) -> list[tuple[str, str]]:
+    def get_declare(self, model: Any) -> list[tuple[str, str]]:
         """The variables of the function."""
         return declarations(self.rule)
 
-    def get_func(self, model: type[Model]) -> str:
+    def get_func(self, model: Any) -> str:
         """The body of the function."""
         return body(self.rule, model, self.event)
 
-    def compile(self, model: type[Model]) -> compiler.Trigger:
+    def compile(self, model: Any) -> compiler.Trigger:
         """The frozen form that a migration holds."""
         sql = KeepSql(
             pgid=self.get_pgid(model),
@@ -85,7 +95,7 @@ class Keep(pgtrigger.Trigger):
             level=self.level,
             execute=self.render_execute(model),
         )
-        return compiler.Trigger(name=self.name, sql=sql)
+        return KeepTrigger(name=self.name, sql=sql)
 
 
 def trigger_name(rule: Derived, event: str) -> str:
@@ -96,7 +106,7 @@ def trigger_name(rule: Derived, event: str) -> str:
     return f"{readable}_{event}"
 
 
-def triggers_of(rule: Derived) -> list[tuple[type[Model], Keep]]:
+def triggers_of(rule: Derived) -> list[tuple[Any, Keep]]:
     """Every trigger that the rule needs: four on each related table, two on its own where it reads itself."""
     found = [
         (model, Keep(rule, event))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -15,7 +15,7 @@ from integrity.rendering.terminal import status, table
 from integrity.rules.base import Rule
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(rule: Rule, states: Mapping[str, str]) -> dict[str, Any]:
     return {
         "rule": rule.label,
         "kind": rule.kind,
@@ -25,18 +25,19 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "owner": rule.owner,
         "because": rule.because,
         "repairs": list(rule.repairs),
+        "enforcement": states[rule.label] or None,
     }
 
 
-def rules_as_json(rules: Iterable[Rule]) -> str:
+def rules_as_json(rules: Iterable[Rule], states: Mapping[str, str]) -> str:
     """The declared rules as one object."""
-    return json.dumps({"verb": "rules", "rules": [_rule(rule) for rule in rules]}, ensure_ascii=False)
+    return json.dumps({"verb": "rules", "rules": [_rule(rule, states) for rule in rules]}, ensure_ascii=False)
 
 
-def rules_as_csv(rules: Iterable[Rule]) -> str:
+def rules_as_csv(rules: Iterable[Rule], states: Mapping[str, str]) -> str:
     """A line for each rule; several tags or repairs are separated by spaces."""
-    rows = [_rule(rule) for rule in rules]
-    header = ["rule", "kind", "severity", "model", "tags", "owner", "because", "repairs"]
+    rows = [_rule(rule, states) for rule in rules]
+    header = ["rule", "kind", "severity", "model", "tags", "owner", "because", "repairs", "enforcement"]
     return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])
 
 

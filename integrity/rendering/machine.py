@@ -53,6 +53,7 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "skipped": report.skipped,
         "reasons": report.reasons,
         "notes": report.notes,
+        "enforcement": report.enforcement or None,
         "conflicts": [{"table": c.table, "key": c.key, "why": c.why} for c in report.conflicts],
         "brake": report.brake or None,
         "error": report.error or None,

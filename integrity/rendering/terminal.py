@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -106,6 +106,8 @@ def _summary(report: Report) -> Table:
     """A line for each rule; a column that would hold nothing is left out."""
     if report.verb in ("analyze", "verify"):
         columns = {name: name for name in ("checked", "violations", "new", "resolved", "accepted", "seconds")}
+    elif report.verb == "enforce":
+        columns = {"enforcement": "enforcement", "checked": "checked", "violations": "violations", "seconds": "seconds"}
     elif report.dry_run:
         columns = {"checked": "checked", "violations": "violations", "would change": "changes"}
         columns |= {"skipped": "skipped", "seconds": "seconds"}
@@ -236,6 +238,8 @@ def sentence(report: Report, next_step: str = "") -> str:
             return run
         strategy = _repairs(repairable)[0]
         return f"{run} To see a repair: manage.py integrity repair {repairable.rule} --strategy {strategy} --dry-run"
+    if report.verb == "enforce":
+        return f"{run} {_enforced(report)}"
     if report.dry_run:
         return f"{run} {rows_of(report.changes)} would change; nothing was written."
     again = f"manage.py integrity undo {report.run}"
@@ -246,17 +250,32 @@ def sentence(report: Report, next_step: str = "") -> str:
     return f"{run}{resumed} Nothing was changed."
 
 
+def _enforced(report: Report) -> str:
+    """What to do next, which depends on how far guard, clean and validate have come."""
+    if report.dry_run:
+        return f"{report.changes} triggers or constraints would be written; nothing was."
+    guarded = next((rule for rule in report.rules if rule.enforcement == "guarded" and rule.violations), None)
+    if guarded is None:
+        return "What is enforced stays true by itself."
+    repair = "  then  ".join(
+        f"manage.py integrity {verb} {guarded.rule}" for verb in (["repair"] if _repairs(guarded) else []) + ["enforce"]
+    )
+    return f"No new violation gets in; {guarded.violations:,} old ones are left. Next: {repair}"
+
+
 def _repairs(rule: RuleReport) -> list[str]:
     return list(registry.get(rule.rule).repairs)
 
 
-def print_rules(out: Console, rules: Sequence[Rule]) -> None:
-    """The declared rules, with their reasons and repairs."""
+def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, str]) -> None:
+    """The declared rules, with their reasons, repairs and what the database does for them by label."""
     for position, rule in enumerate(rules):
         facts = [f"{rule.kind} on {rule.model._meta.label}", rule.severity]
         facts += [f"tags {', '.join(rule.tags)}"] if rule.tags else []
         facts += [f"owner {rule.owner}"] if rule.owner else []
         repairs = ", ".join(rule.repairs) or "none: a person decides"
+        if rule.enforce:
+            facts.append(f"enforcement: {states[rule.label]}")
         out.print(Text(("\n" if position else "") + rule.label, style="bold"), soft_wrap=True)
         for line in (rule.because, "; ".join(facts), f"repairs: {repairs}"):
             out.print(Padding(Text(line), (0, 0, 0, 2), expand=False))

@@ -56,6 +56,13 @@ class Always(Rule):
                     f"Declare the rule over {path.field.model._meta.label}.",
                 )
 
+    def enforcement_problems(self) -> Iterable[WrongDeclaration]:
+        if self.where:
+            yield WrongDeclaration(
+                "a CHECK speaks about every row, and where= leaves some out",
+                "Put the condition of where= into the rule: Q(...) | ~Q(where).",
+            )
+
     def _columns(self) -> list[str]:
         return list(dict.fromkeys(path.rest[0] for path in self.paths()))
 

@@ -32,7 +32,8 @@ class Rule(ABC):
     name: required, unique in the app, lower case with underscores; it is stored in records. because: the reason, one
     sentence. where: which rows the rule speaks about. settle: lookup -> least age; younger rows are reported but not
     repaired. while_exists: the table disappears by design; once gone the rule is ``retired``, which counts as clean.
-    repairs: strategy name -> one repair or several that are applied together.
+    repairs: strategy name -> one repair or several that are applied together. enforce: the database keeps it true, by a
+    constraint or triggers that migrations and ``integrity enforce`` install.
     """
 
     kind: ClassVar[str]
@@ -49,6 +50,7 @@ class Rule(ABC):
         owner: str = "",
         settle: Mapping[str, datetime.timedelta] | None = None,
         while_exists: bool = False,
+        enforce: bool = False,
         repairs: Mapping[str, Repair | Sequence[Repair]] | None = None,
     ) -> None:
         self.model = model
@@ -60,6 +62,7 @@ class Rule(ABC):
         self.owner = owner
         self.settle = dict(settle or {})
         self.while_exists = while_exists
+        self.enforce = enforce
         self.app = ""
         self.repairs: dict[str, tuple[Repair, ...]] = {
             strategy: tuple(steps) if isinstance(steps, Sequence) else (steps,)
@@ -141,12 +144,18 @@ class Rule(ABC):
         """System checks of the declaration, each with an id and a hint."""
         try:
             problems = [*self._common_problems(), *self.problems(), *self._repair_problems()]
+            if self.enforce and not problems:
+                problems = list(self.enforcement_problems())
         except WrongDeclaration as only:
             problems = [only]
         return [
             Error(f"{self.label}: {problem.message}.", hint=problem.hint, obj=self.model, id="integrity.E002")
             for problem in problems
         ]
+
+    def enforcement_problems(self) -> Iterable[WrongDeclaration]:
+        """Why the database cannot keep this rule true; asked where ``enforce`` is declared."""
+        yield WrongDeclaration(f"the kind {self.kind!r} is not enforced by the database", "Leave enforce= out.")
 
     def _common_problems(self) -> Iterable[WrongDeclaration]:
         if not NAME.fullmatch(self.name):

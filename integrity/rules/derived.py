@@ -15,7 +15,7 @@ from integrity.paths import Path, lookups, resolve
 from integrity.repairs.recompute import Recompute
 from integrity.rules.base import Rule
 from integrity.rules.comparison import Tolerance, at_precision, differs
-from integrity.rules.derived_problems import declaration_problems, is_plain_column
+from integrity.rules.derived_problems import declaration_problems, enforcement_problems, is_plain_column
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined
 
@@ -116,3 +116,6 @@ class Derived(Rule):
 
     def problems(self) -> Iterable[WrongDeclaration]:
         return declaration_problems(self)
+
+    def enforcement_problems(self) -> Iterable[WrongDeclaration]:
+        return enforcement_problems(self)

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import FieldError
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Aggregate, F, FloatField, Model
+from django.db.models.constants import LOOKUP_SEP
+from django.db.models.functions import Now, Random
 
 from integrity.compiler import is_join, many_path, nodes_of
 from integrity.exceptions import WrongDeclaration
 from integrity.expressions import PerKey, name_of
-from integrity.paths import resolve
+from integrity.paths import Path, resolve
 from integrity.repairs.recompute import Recompute
 from integrity.scope import Scope
 
 if TYPE_CHECKING:
     from integrity.rules.derived import Derived
+
+FURTHEST = 2
+"""Relations between a key and a row that a trigger follows; every row between must be locked."""
 
 
 def declaration_problems(rule: Derived) -> Iterator[WrongDeclaration]:
@@ -89,3 +94,42 @@ def _outside_aggregates(expression: Any) -> Iterable[str]:
     elif hasattr(expression, "get_source_expressions") and not hasattr(expression, "query"):
         for source in expression.get_source_expressions():
             yield from _outside_aggregates(source)
+
+
+def enforcement_problems(rule: Derived) -> Iterator[WrongDeclaration]:
+    """Why triggers cannot keep the rule true."""
+    if rule.truth == "column":
+        yield WrongDeclaration("a master column cannot be kept by what must add up to it", "Leave enforce= out.")
+    if len(rule.key_fields) != 1 or rule.model._meta.parents:
+        yield WrongDeclaration("its table has a composite key or a parent table", "Leave enforce= out: repair by cron.")
+    if any(isinstance(node, PerKey) for node in rule.nodes()):
+        yield WrongDeclaration("a query of (key, value) does not say which keys a row concerns", "Leave enforce= out.")
+    for expression in rule.equals.values():
+        for part in _parts(expression):
+            if isinstance(part, Now | Random):
+                yield WrongDeclaration(f"{part!r} changes without any row changing", "Use stamps= for times.")
+            if hasattr(part, "query"):
+                yield WrongDeclaration(
+                    "a subquery does not say which keys a row concerns", "Use an aggregate over a relation."
+                )
+    for path in rule.all_paths():
+        yield from _far(path)
+
+
+def _far(path: Path) -> Iterator[WrongDeclaration]:
+    if len(path.lookup.split(LOOKUP_SEP)) - len(path.rest) > FURTHEST and len(path.hops) > FURTHEST:
+        yield WrongDeclaration(f"{path.lookup!r} goes over more than {FURTHEST} relations", "Keep a value in between.")
+    for hop in path.hops:
+        if hop.model._meta.auto_created:
+            yield WrongDeclaration(
+                f"{path.lookup!r} passes a many-to-many table without a model, to which migrations cannot add triggers",
+                "Declare it: ManyToManyField(through=...).",
+            )
+
+
+def _parts(expression: Any) -> Iterator[Any]:
+    yield expression
+    if hasattr(expression, "get_source_expressions"):
+        for source in expression.get_source_expressions():
+            if source is not None:
+                yield from _parts(source)

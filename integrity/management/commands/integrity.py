@@ -25,6 +25,7 @@ EXAMPLES = {
     "repair": "manage.py integrity repair players.mileage_adds_up --strategy recalculate_from_player --dry-run",
     "verify": "manage.py integrity verify 12",
     "undo": "manage.py integrity undo 12 --dry-run",
+    "enforce": "manage.py integrity enforce vehicles.current_mileage",
     "runs": "manage.py integrity runs --verb repair --limit 5",
     "accept": 'manage.py integrity accept players.mileage_adds_up --key 17 --reason "device lost" --until 2030-01-31',
 }
@@ -70,7 +71,9 @@ class Command(EngineCommand):
         verify.add_argument("run", type=positive, metavar="RUN")
         add_format(verify)
         runs = verb("runs", "List runs, the latest first.")
-        runs.add_argument("--verb", dest="of_verb", choices=["analyze", "repair", "verify", "undo"], help="Only these.")
+        runs.add_argument(
+            "--verb", dest="of_verb", choices=["analyze", "repair", "verify", "undo", "enforce"], help="Only these."
+        )
         add_format(runs)
 
     def _writing(self, verb: Any) -> None:
@@ -85,6 +88,13 @@ class Command(EngineCommand):
         undo.add_argument("run", type=positive, metavar="RUN")
         add_writing(undo)
         add_format(undo)
+        enforce = verb(
+            "enforce", "Let the database keep rules true: guard, and prove it once they hold; or take it away."
+        )
+        enforce.add_argument("rules", nargs="+", metavar="RULE|APP", help="app.name or app")
+        enforce.add_argument("--remove", action="store_true", help="Take triggers and constraints away.")
+        add_writing(enforce)
+        add_format(enforce)
         accept = verb("accept", "Accept a violation as an exception: neither counted nor repaired until it expires.")
         accept.add_argument("rules", nargs=1, metavar="RULE", help="app.name")
         accept.add_argument("--key", required=True, metavar="K", help="Which violation.")
@@ -99,14 +109,15 @@ class Command(EngineCommand):
 
     def _rules(self, options: dict[str, Any]) -> None:
         rules = registry.select(options["rules"], options["tag"])
+        states = _states(rules)
         if options["format"] == "table":
             from integrity.rendering.terminal import print_rules
 
-            print_rules(self.console(options), rules)
+            print_rules(self.console(options), rules, states)
             return
         from integrity.rendering.listing import rules_as_csv, rules_as_json
 
-        self.stdout.write(rules_as_json(rules) if options["format"] == "json" else rules_as_csv(rules))
+        self.stdout.write(rules_as_json(rules, states) if options["format"] == "json" else rules_as_csv(rules, states))
 
     def _analyze(self, options: dict[str, Any]) -> None:
         from integrity.engine import analyze
@@ -184,6 +195,31 @@ class Command(EngineCommand):
         if options["dry_run"] or self.consent(lambda: run(dry_run=True), options):
             self.finish(run(dry_run=options["dry_run"]), options)
 
+    def _enforce(self, options: dict[str, Any]) -> None:
+        from integrity.enforce import enforce
+
+        rules = registry.select(options["rules"])
+        if any(name in options["rules"] for name in {rule.app for rule in rules}):
+            # An app stands for those of its rules that are to be enforced.
+            rules = [rule for rule in rules if rule.enforce or rule.label in options["rules"]]
+        asked = options["yes"] or (self.is_interactive and self._asks_to_guard(rules))
+        report = enforce(
+            rules,
+            remove=options["remove"],
+            dry_run=options["dry_run"],
+            accept_dirty=asked,
+            reason=options["reason"],
+            sample=options["limit"],
+        )
+        self.finish(report, options)
+
+    def _asks_to_guard(self, rules: list[Rule]) -> bool:
+        names = ", ".join(rule.label for rule in rules)
+        answer = input(
+            f"Guard {names} even where rows break them now (such rows cannot be updated until repaired)? [y/N] "
+        )
+        return answer.strip().lower() in ("y", "yes")
+
     def _accept(self, options: dict[str, Any]) -> None:
         from integrity.engine import accept, revoke
         from integrity.records import default_actor
@@ -237,6 +273,15 @@ def _strategy(rule: Rule, wanted: str | None, *, alone: bool) -> str:
     if wanted is None and len(rule.repairs) > 1:
         raise UsageError(f"{rule.label} has several repairs; choose one with --strategy: {', '.join(rule.repairs)}.")
     return rule.strategy(wanted)[0]
+
+
+def _states(rules: list[Rule]) -> dict[str, str]:
+    """What the database does for each rule; it is not asked where nothing is declared to be enforced."""
+    if not any(rule.enforce for rule in rules):
+        return {rule.label: "" for rule in rules}
+    from integrity.enforcement.states import state
+
+    return {rule.label: state(rule) for rule in rules}
 
 
 def _database(alias: str) -> str:
