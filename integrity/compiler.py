@@ -225,6 +225,12 @@ def common_filter(model: type[Model], node: Aggregate) -> Q | None:
     return None if condition is None else rooted.moved(condition)
 
 
+def grouped(model: type[Model], nodes: Sequence[Any], using: str) -> Statement:
+    """``SELECT key, aggregates GROUP BY key`` over the related rows of aggregates on one path; values are v0, v1 ..."""
+    join = Join("j", many_path(model, nodes[0]), list(nodes))
+    return from_queryset(_Grouped(model, join, Scope(), using).queryset, using)
+
+
 # Subqueries
 
 

@@ -14,6 +14,8 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
 from psycopg import sql
 
+from integrity.enforcement.incremental import add_changes
+from integrity.enforcement.names import KEEPING, KEYS, NEW, OLD, keeping
 from integrity.expressions import array_type
 from integrity.keys import column_of, columns_of, pk_columns
 from integrity.ordering import feeds_itself
@@ -26,10 +28,6 @@ from integrity.touched import root_tables, rows_before, touched
 if TYPE_CHECKING:
     from integrity.rules.derived import Derived
 
-KEYS = "touched_keys"
-OLD, NEW = "old_rows", "new_rows"
-KEEPING = "integrity.keeping"
-
 
 def body(rule: Derived, model: type[Model], event: str) -> str:
     """What the trigger of one event on one table does."""
@@ -39,7 +37,8 @@ def body(rule: Derived, model: type[Model], event: str) -> str:
     else:
         source = changed_rows(rule, model, event)
         steps += [*_lock_between(rule, model, source), _take_keys(rule, model, source)]
-    steps += [_lock_parents(rule), _write(rule)]
+    incremental = rule.incremental and event != "truncate" and not _is_root(rule, model)
+    steps += [_lock_parents(rule), add_changes(rule, model, event) if incremental else _write(rule)]
     return "\n".join(step.literal() for step in steps) + "\nRETURN NULL;"
 
 
@@ -173,14 +172,7 @@ def _write(rule: Derived) -> Statement:
         pk=name(pk_columns(rule.model)[0]),
         row=name(f"row__{pk_columns(rule.model)[0]}"),
     )
-    if feeds_itself(rule, [Recompute()]):
-        return update
-    return compose(
-        "PERFORM set_config({keeping}, {label}, true);\n{update}\nPERFORM set_config({keeping}, '', true);",
-        keeping=sql.Literal(KEEPING),
-        label=sql.Literal(rule.label),
-        update=update,
-    )
+    return update if feeds_itself(rule, [Recompute()]) else keeping(rule, update)
 
 
 def assignments(columns: Sequence[str]) -> Statement:

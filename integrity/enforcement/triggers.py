@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pgtrigger
 from pgtrigger import compiler
 
-from integrity.enforcement.body import NEW, OLD, body, declarations, ways_to
+from integrity.enforcement.body import body, declarations, ways_to
+from integrity.enforcement.names import NEW, OLD
 
 if TYPE_CHECKING:
     from integrity.rules.derived import Derived

@@ -29,7 +29,10 @@ class Derived(Rule):
     truth: "rows" when the column follows the rows (the default, repaired by ``recompute``), "column" when the column is
     the master that the rows must add up to. stamps: field -> expression, set when another field of the rule changes and
     never compared. tolerance: a difference up to this, in the field's own type, is no violation. evidence: name ->
-    further expressions shown with a violation. Sum and Count over no rows are 0, other aggregates NULL.
+    further expressions shown with a violation. incremental: triggers add what changed instead of recomputing a key, for
+    sums and counts over many rows; exact, but an existing drift stays until it is repaired.
+
+    Sum and Count over no rows are 0, other aggregates NULL.
     """
 
     kind = "derived"
@@ -44,6 +47,7 @@ class Derived(Rule):
         stamps: Mapping[str, Any] | None = None,
         tolerance: Tolerance | None = None,
         evidence: Mapping[str, Any] | None = None,
+        incremental: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(model, **options)
@@ -56,6 +60,7 @@ class Derived(Rule):
         self.stamps = dict(stamps or {})
         self.tolerance = tolerance
         self.evidence = dict(evidence or {})
+        self.incremental = incremental
         if truth == "rows" and self._follows_rows():
             self.repairs = {"recompute": (Recompute(),), **self.repairs}
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldError
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Aggregate, F, FloatField, Model
+from django.db.models import Aggregate, Count, F, FloatField, Model, Sum
 from django.db.models.constants import LOOKUP_SEP
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now, Random
 
 from integrity.compiler import is_join, many_path, nodes_of
@@ -114,6 +115,34 @@ def enforcement_problems(rule: Derived) -> Iterator[WrongDeclaration]:
                 )
     for path in rule.all_paths():
         yield from _far(path)
+    if rule.incremental:
+        yield from _not_additive(rule)
+
+
+def _not_additive(rule: Derived) -> Iterator[WrongDeclaration]:
+    for column, expression in rule.equals.items():
+        terms = linear_terms(expression)
+        if terms is None or any(getattr(node, "distinct", False) for _, node in terms):
+            yield WrongDeclaration(
+                f"incremental=True, and {column!r} is not made of sums and counts that are added or subtracted",
+                "Leave incremental= out: the key is recomputed.",
+            )
+        elif any(len(path.many) != 1 or path.many[0].generic for path in (many_path(rule.model, n) for _, n in terms)):
+            yield WrongDeclaration(
+                f"incremental=True, and {column!r} aggregates rows without a foreign key to it",
+                "Leave incremental= out: the key is recomputed.",
+            )
+
+
+def linear_terms(expression: Any) -> list[tuple[int, Any]] | None:
+    """The sums and counts that an expression adds (1) and subtracts (-1), or None when it does more with them."""
+    if isinstance(expression, Sum | Count):
+        return [(1, expression)]
+    if isinstance(expression, CombinedExpression) and expression.connector in ("+", "-"):
+        left, right = linear_terms(expression.lhs), linear_terms(expression.rhs)
+        sign = 1 if expression.connector == "+" else -1
+        return None if left is None or right is None else [*left, *((sign * s, node) for s, node in right)]
+    return [] if not nodes_of(expression) else None
 
 
 def _far(path: Path) -> Iterator[WrongDeclaration]:
