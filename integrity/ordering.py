@@ -60,10 +60,13 @@ def overlap(one: set[Column], other: set[Column]) -> bool:
 
 def feeds_itself(rule: Rule, steps: Iterable[Repair]) -> bool:
     """True when a repaired row changes what other rows of the same rule should be, as in a chain of totals."""
-    own = written(rule, steps)
-    through = {
+    return any(overlap(written(rule, [step]), _read_of_others(rule, step)) for step in steps)
+
+
+def _read_of_others(rule: Rule, step: Repair) -> set[Column]:
+    """(table, column) pairs that a key reads beyond its own row and the related rows that count for it alone."""
+    return {
         (path.field.model._meta.db_table, path.field.column)
         for path in rule.all_paths()
-        if path.hops and path.field.column
+        if path.hops and path.field.column and [hop.name for hop in path.hops] != [step.relation]
     }
-    return overlap(own, through)

@@ -46,6 +46,8 @@ class Repair(ABC):
     """What it does, for people."""
     follows_reference: ClassVar[bool] = False
     """True when it makes rows follow other rows, and so must not run when those are gone."""
+    relation: str = ""
+    """The related name of the rows that it writes, each of which counts for its own key alone; empty for other rows."""
 
     def __init__(self, *, allow_triggers: Sequence[str] = ()) -> None:
         self.allow_triggers = tuple(allow_triggers)
