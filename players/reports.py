@@ -63,12 +63,14 @@ def mileage(
     bucket: Bucket | str = Bucket.DAY,
     group: int | None = None,
     tz: ZoneInfo | str = "UTC",
+    *,
+    player: int | None = None,
 ) -> Mileage:
     """The history of the half-open interval from `start` to `end`, both aware, in buckets of the local clock of `tz`.
 
     The first and the last bucket are cut to the interval. A day has the 23 to 25 hours that it has in `tz`; a local
     hour that a clock change repeats is two buckets. `group` takes the hours whose group at that time is in its subtree,
-    and may not be hidden. Three statements at most. Raises Invalid and Unknown.
+    and may not be hidden; `player` takes the hours of one. Three statements at most. Raises Invalid and Unknown.
     """
     zone = time_zone(tz) if isinstance(tz, str) else tz
     bucket = Bucket(bucket)
@@ -79,6 +81,8 @@ def mileage(
     history = HourlyMetric.objects.filter(hour__gte=start, hour__lt=end)
     if top is not None:
         history = history.filter(group_at_time__in=list(descendants(top.pk)))
+    if player is not None:
+        history = history.filter(player=player)
     km = _by_bucket(history, edges)
     rows = [
         Distance(begin, until, km.get(number, Decimal(0)))
@@ -94,6 +98,23 @@ def time_zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+def moment(text: str, zone: ZoneInfo, field: str) -> datetime:
+    """The time that a text says: a date (its first moment), a local time of `zone`, or a time with an offset.
+
+    Raises Invalid for `field`.
+    """
+    try:
+        said = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(
+            f"{text!r} is no time: write 2026-03-01, 2026-03-01T08:00 or 2026-03-01T08:00Z; in an address + is %2B.",
+            field,
+        ) from None
+    if not EARLIEST.year <= said.year <= LATEST.year:
+        raise _out_of_range(field)
+    return said if said.tzinfo else _normal(said.replace(tzinfo=zone))
+
+
 @cache
 def _zones() -> set[str]:
     return available_timezones()
@@ -107,9 +128,13 @@ def local_midnight(day: date, zone: ZoneInfo) -> datetime:
 def _check(start: datetime, end: datetime) -> None:
     for field, moment in (("from", start), ("to", end)):
         if not EARLIEST <= moment <= LATEST:
-            raise Invalid(f"Give a time between the years {EARLIEST.year} and {LATEST.year}.", field)
+            raise _out_of_range(field)
     if start >= end:
         raise Invalid("The end lies after the start: the interval holds `from` and not `to`.", "to")
+
+
+def _out_of_range(field: str) -> Invalid:
+    return Invalid(f"Give a time between the years {EARLIEST.year} and {LATEST.year}.", field)
 
 
 def _edges(start: datetime, end: datetime, bucket: Bucket) -> Iterator[datetime]:
