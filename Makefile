@@ -6,6 +6,8 @@ ARGS ?=
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 PY := $(VENV)/bin/python
+PORT ?= 8000
+CHROMIUM ?= $(or $(shell command -v chromium),/usr/bin/chromium)
 SYSTEM_POSTGRES := /usr/lib/postgresql/15/bin
 
 export UV_SYSTEM_CERTS := 1
@@ -25,13 +27,16 @@ export PIP_NO_CACHE_DIR := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-soak bench lint format migrate stop clean wheel lock
+.PHONY: help demo serve test test-all test-browser test-soak bench lint format migrate stop clean wheel lock
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.synced ## Break a small data set, then analyze, repair, verify and undo
 	@$(PY) -m config.demo
+
+serve: $(VENV)/.synced ## Serve the pages, the API and the administration, with test data (PORT=8000)
+	@PORT="$(PORT)" $(PY) -m config.serve
 
 test: $(VENV)/.synced ## Run the tests, in parallel (ARGS="-k word" chooses)
 	@$(PY) -m pytest -q -n 2 --dist worksteal $(ARGS)
@@ -50,6 +55,12 @@ test-all: ## Run the tests on Django 5.2 and 6.1, PostgreSQL 18 and 15
 	  echo "Python 3.13 with Django 6.1:"; \
 	  $(MAKE) --no-print-directory test VENV=.venv-3.13 PYTHON="$$found"; \
 	else echo "SKIPPED: Python 3.13 with Django 6.1, neither PATH nor pyenv has a python3.13" >&2; fi
+
+test-browser: $(VENV)/.synced ## Run the tests in Debian's Chromium
+	@if [ ! -x "$(CHROMIUM)" ]; then \
+	  echo "There is no Chromium at '$(CHROMIUM)': install Debian's (apt-get install chromium), or name one with CHROMIUM=..." >&2; \
+	  exit 2; fi
+	@CHROMIUM="$(CHROMIUM)" $(PY) -m pytest -q -m browser tests/browser $(ARGS)
 
 test-soak: $(VENV)/.synced ## Run the long random tests
 	@$(PY) -m pytest -q -m soak $(ARGS)

@@ -1,0 +1,105 @@
+"""`make serve`: a trial of the whole site on this machine, from an empty folder to an address and a login."""
+
+import contextlib
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from config import command_line, embedded_postgres
+
+HOST = "127.0.0.1"
+LOGIN = "staff"
+DATA = Path(__file__).resolve().parent.parent / ".data"
+
+
+def main() -> None:
+    """Prepare everything, say where it is, and become the server."""
+    port = _port(os.environ.get("PORT") or "8000")
+    _require_free(port)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    if not os.environ.get("SECRET_KEY"):
+        os.environ["SECRET_KEY"] = _secret_key(DATA / "secret-key")
+    with command_line.plain_errors():
+        embedded_postgres.provide()
+        password = prepare()
+    print(f"\n  Pages           http://localhost:{port}/")
+    print(f"  API             http://localhost:{port}/api/docs")
+    print(f"  Administration  http://localhost:{port}/admin/   login {LOGIN}, password {password}")
+    print("\n  Ctrl-C stops the server; `make stop` stops the embedded PostgreSQL.\n", flush=True)
+    _become_server(port)
+
+
+def prepare() -> str:
+    """Tables, test data where there is nobody yet, static files, a login. Its new password."""
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+    from players.models import Player
+
+    if not Player.objects.exists():
+        call_command("load_test_data", verbosity=0)
+    call_command("collectstatic", verbosity=0, interactive=False)
+    return reset_login()
+
+
+def reset_login() -> str:
+    """A new random password for the trial's own account, which is made when it is missing; stored hashed."""
+    from django.contrib.auth import get_user_model
+
+    password = secrets.token_urlsafe(9)
+    users = get_user_model().objects
+    account, _ = users.get_or_create(username=LOGIN)
+    account.is_active = account.is_staff = account.is_superuser = True
+    account.set_password(password)
+    account.save()
+    return password
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        _refuse(f"PORT={text} is no port: choose a number from 1 to 65535, `make serve PORT=8001` say.")
+    return int(text)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            _refuse(
+                f"Port {port} of this machine cannot be used ({error.strerror}): end what listens there, "
+                f"or choose another with `make serve PORT={port + 1 if port < 65535 else 8000}`."
+            )
+
+
+def _secret_key(path: Path) -> str:
+    """The key of this checkout, made once, so that logins outlive the server."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(50))
+    return path.read_text()
+
+
+def _become_server(port: int) -> NoReturn:
+    options = (
+        f"--interface wsgi --host {HOST} --port {port} --no-ws --workers 2 --blocking-threads 4 --log-level warning"
+    )
+    arguments = [sys.executable, "-m", "granian", *options.split(), "config.wsgi:application"]
+    os.execv(sys.executable, arguments)  # noqa: S606  (every word is ours)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    sys.exit(command_line.WRONG_SETTING)
+
+
+if __name__ == "__main__":
+    main()
