@@ -25,6 +25,11 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 PLAIN_ADMIN = env.bool("PLAIN_ADMIN", default=False)
 
+# What one report may add, and what one key, or one address without a key, may ask in a minute (0: without limit).
+MAX_DISTANCE_KM = env.str("MAX_DISTANCE_KM", default="100")
+KEY_REQUESTS_PER_MINUTE = env.int("KEY_REQUESTS_PER_MINUTE", default=6_000)
+ADDRESS_REQUESTS_PER_MINUTE = env.int("ADDRESS_REQUESTS_PER_MINUTE", default=600)
+
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -81,6 +86,13 @@ TEMPLATES = [
         },
     },
 ]
+PLAYERS = {
+    "MAX_DISTANCE_KM": MAX_DISTANCE_KM,
+    "KEY_REQUESTS_PER_MINUTE": KEY_REQUESTS_PER_MINUTE,
+    "ADDRESS_REQUESTS_PER_MINUTE": ADDRESS_REQUESTS_PER_MINUTE,
+    # The proxy in front appends the address that it sees; without one anybody could write what suits them.
+    "TRUSTED_PROXIES": 1 if BEHIND_PROXY else 0,
+}
 DATABASES: dict[str, Any] = {"default": database_url.parse(DATABASE_URL)}
 
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

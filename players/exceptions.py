@@ -35,3 +35,15 @@ class TooMany(PlayersError):
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class Malformed(PlayersError):
+    """A body that nobody can read."""
+
+
+class TooLarge(PlayersError):
+    """A body that is larger than any report."""
+
+
+class WrongMediaType(PlayersError):
+    """A body that does not say that it is JSON."""

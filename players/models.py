@@ -149,13 +149,6 @@ class Device(models.Model):
         related_name="devices",
         help_text="Where the bike stands. Its rides count for this group in reports over time.",
     )
-    api_key_hash = models.CharField(
-        "API key hash",
-        max_length=200,
-        blank=True,
-        editable=False,
-        help_text="The key itself is shown once and stored nowhere. Empty: only a global key opens this device.",
-    )
     collects = models.BooleanField(default=True, help_text="New distance is accepted from this device.")
 
     class Meta:
@@ -286,6 +279,48 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class ApiKey(models.Model):
+    """What opens the API: for one device, or for all of them. Made and revoked by `players.keys`.
+
+    The key is random and long, so a fast hash keeps it as well as a slow one would; its first part finds the row.
+    """
+
+    name = models.CharField(max_length=200, help_text="Where the key is kept.")
+    prefix = models.CharField(max_length=16, unique=True, editable=False, help_text="How the key begins.")
+    hash = models.CharField(
+        max_length=64,
+        editable=False,
+        help_text="SHA-256 of the key, in hex. The key itself is shown once and stored nowhere.",
+    )
+    device = models.ForeignKey(
+        Device,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="api_keys",
+        help_text="The device that it serves. Empty: a global key, which serves all.",
+    )
+    created_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute.")
+
+    class Meta:
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}...)"
+
+
+class RateLimit(models.Model):
+    """How much of its limit a key or an address has used. Written by `players.limits`; the table is not logged."""
+
+    subject = models.CharField(max_length=80, primary_key=True, help_text="key:PREFIX or address:NETWORK")
+    spent_until = models.DateTimeField(help_text="Every request moves it on; until then they add up.")
+
+    def __str__(self) -> str:
+        return self.subject
 
 
 class MasterCorrection(models.Model):

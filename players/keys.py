@@ -1,0 +1,63 @@
+"""API keys: made, shown once, checked, revoked.
+
+A key is a prefix that finds its row and 32 random bytes. Nobody guesses 256 bits, so a fast hash is enough: a slow one
+would cost every report of every bike its time and protect nothing more.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from hashlib import sha256
+from hmac import compare_digest
+
+from django.db.models import Q
+from django.utils import timezone
+
+from players.exceptions import NoKey, WrongKey
+from players.models import ApiKey, Device
+
+HEADER = "X-Api-Key"
+PREFIX_BYTES, SECRET_BYTES = 6, 32
+USE_IS_NOTED_EVERY = timedelta(minutes=1)
+
+
+def create_key(name: str, device: Device | None = None) -> tuple[str, ApiKey]:
+    """A new key and its record: for one device, or without one a global key that serves all.
+
+    The key itself is in no table, so this is the only time that it can be shown.
+    """
+    prefix = secrets.token_hex(PREFIX_BYTES)
+    plain = f"{prefix}.{secrets.token_urlsafe(SECRET_BYTES)}"
+    record = ApiKey.objects.create(
+        name=name, prefix=prefix, hash=_hash(plain), device=device, created_at=timezone.now()
+    )
+    return plain, record
+
+
+def revoke_key(key: ApiKey) -> None:
+    """From the next request on the key opens nothing. Revoking it again changes nothing."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    key.refresh_from_db(fields=["revoked_at"])
+
+
+def check_key(plain: str | None) -> ApiKey:
+    """The record of a valid key. Raises NoKey and WrongKey."""
+    if not plain:
+        raise NoKey(f"Send an API key in the header {HEADER}.", HEADER)
+    record = ApiKey.objects.filter(prefix=plain.partition(".")[0]).first() if "\x00" not in plain else None
+    if record is None or record.revoked_at or not compare_digest(record.hash, _hash(plain)):
+        raise WrongKey("This API key is unknown or revoked.", HEADER)
+    _note_use(record, timezone.now())
+    return record
+
+
+def _hash(plain: str) -> str:
+    # A header may hold what UTF-8 cannot say; it is wrong then, and no error.
+    return sha256(plain.encode(errors="surrogatepass")).hexdigest()
+
+
+def _note_use(key: ApiKey, now: datetime) -> None:
+    """Note the use once a minute: a global key is used by every bike, and each would wait for the others' notes."""
+    noted_before = now - USE_IS_NOTED_EVERY
+    if key.last_used_at is None or key.last_used_at < noted_before:
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=noted_before)
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)

@@ -1,0 +1,114 @@
+"""Ends rides: what is in flight goes into history, hour by hour.
+
+A flush adds the part of a session that is not in history yet to the row of the player, the device and the hour of the
+session's last activity. Whoever flushes holds the locks of the players' rows, so a part is written once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from players.limits import forget_limits
+from players.sql import affected, execute
+
+IDLE = timedelta(minutes=5)
+KEYS_ARE_KEPT = timedelta(hours=24)
+BATCH = 500
+
+# The first flush of an hour says whose hour it was: a bike that changes its group within an hour keeps the row's.
+FLUSH = """
+    INSERT INTO players_hourlymetric AS history
+        (player_id, device_id, hour, distance_km, group_at_time_id, is_adjustment)
+    SELECT s.player_id, s.device_id, date_trunc('hour', s.last_activity, 'UTC'), s.distance_km - s.flushed_km,
+           COALESCE(d.group_id, (
+               SELECT min(m.group_id) FROM players_membership m WHERE m.player_id = s.player_id
+               AND NOT EXISTS (SELECT FROM players_group below WHERE below.parent_id = m.group_id))), false
+    FROM players_opensession s JOIN players_device d ON d.id = s.device_id
+    WHERE s.player_id = ANY(%s) AND s.distance_km > s.flushed_km ORDER BY s.player_id
+    ON CONFLICT (player_id, hour, device_id, is_adjustment)
+    DO UPDATE SET distance_km = history.distance_km + EXCLUDED.distance_km
+"""
+MARK_FLUSHED = "UPDATE players_opensession SET flushed_km = distance_km WHERE player_id = ANY(%s)"
+CLOSE = "DELETE FROM players_opensession WHERE player_id = ANY(%s)"
+# Whoever rides now holds a lock, and is not idle: skipped instead of waited for, this takes part in no deadlock.
+TAKE_IDLE = """
+    SELECT s.player_id, s.distance_km - s.flushed_km FROM players_opensession s
+    JOIN players_player p ON p.id = s.player_id
+    WHERE s.last_activity < %s ORDER BY s.player_id LIMIT %s FOR NO KEY UPDATE OF s, p SKIP LOCKED
+"""
+COUNT_IDLE = """
+    SELECT count(*), COALESCE(sum(distance_km - flushed_km), 0) FROM players_opensession WHERE last_activity < %s
+"""
+FORGET_KEYS = """
+    DELETE FROM players_idempotencykey WHERE id IN (
+        SELECT id FROM players_idempotencykey WHERE at < %s LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What a run has closed (or a dry run would): sessions, and the kilometres that went into history.
+
+    busy: idle sessions that somebody else held; the next run takes them.
+    forgotten: requests whose Idempotency-Key is no longer kept.
+    """
+
+    sessions: int
+    km: Decimal
+    busy: int = 0
+    forgotten: int = 0
+
+
+def flush(players: Sequence[int]) -> None:
+    """Write what is in flight for these players into history; their sessions go on.
+
+    Inside a transaction that holds the rows of these players.
+    """
+    execute(FLUSH, [list(players)])
+    execute(MARK_FLUSHED, [list(players)])
+
+
+def close(players: Sequence[int]) -> None:
+    """The same, and end the sessions."""
+    execute(FLUSH, [list(players)])
+    execute(CLOSE, [list(players)])
+
+
+def close_idle_sessions(idle: timedelta = IDLE, *, now: datetime | None = None, dry_run: bool = False) -> Closed:
+    """Close the sessions without activity for so long, and forget the Idempotency-Keys of more than a day ago.
+
+    Safe at any time and as often as wanted: a closed session is gone, so running it twice adds nothing.
+    """
+    now = now or timezone.now()
+    until = now - idle
+    if dry_run:
+        [(sessions, km)] = execute(COUNT_IDLE, [until])
+        return Closed(sessions, km)
+    sessions, km = 0, Decimal(0)
+    while taken := _close_batch(until):
+        sessions, km = sessions + len(taken), km + sum(km for _, km in taken)
+    [(busy, _)] = execute(COUNT_IDLE, [until])
+    forgotten = _forget_keys(now - KEYS_ARE_KEPT)
+    forget_limits()
+    return Closed(sessions, km, busy, forgotten)
+
+
+def _close_batch(until: datetime) -> list[tuple[int, Decimal]]:
+    # One transaction per batch: between history and the end of the session nothing is counted twice, or not at all.
+    with transaction.atomic(durable=True):
+        taken: list[tuple[int, Decimal]] = execute(TAKE_IDLE, [until, BATCH])
+        if taken:
+            close([player for player, _ in taken])
+        return taken
+
+
+def _forget_keys(until: datetime) -> int:
+    forgotten = batch = affected(FORGET_KEYS, [until, BATCH])
+    while batch == BATCH:
+        batch = affected(FORGET_KEYS, [until, BATCH])
+        forgotten += batch
+    return forgotten
