@@ -21,6 +21,7 @@ from integrity.registry import registry
 from integrity.repairs.base import INSERT
 from integrity.reports import Finding, PlannedChange
 from integrity.safety import DoNoHarm, enter, lock_parents, refuse_triggers
+from integrity.schema import is_retired
 from integrity.scope import Scope
 
 STEPS = ("locked", "planned", "written", "checked", "recorded", "committed")
@@ -65,7 +66,7 @@ class Batch:
             enter(self.run, [self.rule.label], self.connection)
             lock_parents(self.rule, keys, DEFAULT_DB_ALIAS)
             self.observer.reaches("locked")
-            plans = self._locked_plans(keys, outcome)
+            plans = self._plans(keys, outcome, lock=True)
             outcome.planned = [change for plan in plans for change in plan.sample(sample)][:sample]
             self.observer.reaches("planned")
             refuse_triggers(plans, self.allowed, self.connection)
@@ -79,24 +80,33 @@ class Batch:
         self.observer.reaches("committed")
         return outcome
 
-    def plans(self, keys: Sequence[Key]) -> list[Plan]:
-        """What the strategy wants to write for these keys as things are now."""
-        writes = [w for step in self.steps for w in step.plan(self.rule, Scope.of(keys), DEFAULT_DB_ALIAS)]
-        return [Plan(self.rule, planned, self.connection) for planned in writes]
+    def count(self, keys: Sequence[Key]) -> dict[str, int]:
+        """How many rows of each table would be written for these keys as things are now; nothing is locked."""
+        outcome = Outcome()
+        with transaction.atomic():
+            self._plans(keys, outcome, lock=False)
+            transaction.set_rollback(True)
+        return outcome.tables
 
-    def _locked_plans(self, keys: Sequence[Key], outcome: Outcome) -> list[Plan]:
-        """Plans of rows that are locked and unmoved; referring rows come before the rows that they refer to."""
+    def _plans(self, keys: Sequence[Key], outcome: Outcome, *, lock: bool) -> list[Plan]:
+        """What the strategy wants to write, and what goes along with it: referring rows before what they refer to.
+
+        An owner of which a row moved or is protected is left out as a whole.
+        """
         complete: list[Plan] = []
-        for plan in self.plans(keys):
-            if plan.model is not self.rule.model:
+        for planned in (w for step in self.steps for w in step.plan(self.rule, Scope.of(keys), DEFAULT_DB_ALIAS)):
+            plan = Plan(self.rule, planned, self.connection)
+            if lock and plan.model is not self.rule.model:
                 outcome.moved |= plan.lock()
-            children, protected = follow(plan, self.connection)
-            outcome.protected |= protected
-            for child in children:
-                outcome.moved |= child.lock()
-            complete += [*children, plan]
+            along = follow(plan, self.connection, lock=lock)
+            outcome.moved |= along.moved
+            outcome.protected |= along.protected
+            complete += [*along.plans, plan]
         for plan in complete:
             plan.without(outcome.moved | outcome.protected)
+        for position, plan in enumerate(complete):
+            if len(complete) > len(self.steps):
+                plan.drop_repeated(complete[:position])
             table = plan.model._meta.db_table
             outcome.tables[table] = outcome.tables.get(table, 0) + plan.count()
         return [plan for plan in complete if plan.count()]
@@ -105,7 +115,7 @@ class Batch:
         others = [
             rule
             for rule in registry.reading({plan.model for plan in plans})
-            if rule.label not in self.exempt and rule.label != self.rule.label
+            if rule.label not in (*self.exempt, self.rule.label) and not is_retired(rule, DEFAULT_DB_ALIAS)
         ]
         guard = DoNoHarm.around(others, plans, self.connection)
         own = DoNoHarm({self.rule: set(keys)}, self.connection)

@@ -5,7 +5,8 @@ PostgreSQL's own cascades would delete them without an image, and Django's are n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import CASCADE, SET_NULL, Model
@@ -19,34 +20,75 @@ from integrity.schema import ForeignKey, find_model, foreign_keys_to
 from integrity.statement import Statement, compose, fetch, joined, name, names, value
 
 
-def follow(plan: Plan, connection: Any, depth: int = 1) -> tuple[list[Plan], set[Key]]:
-    """Plans for the rows that refer to those that a plan deletes, and owners that must be left alone.
+@dataclass
+class Along:
+    """What goes along with the rows that a plan deletes."""
 
-    An owner is left alone when a reference protects one of its rows. Raises Refused when the references go deeper than
-    CASCADE_DEPTH, or lead to rows of a table without a model.
+    plans: list[Plan] = field(default_factory=list)
+    """Referring rows before the rows that they refer to."""
+    protected: set[Key] = field(default_factory=set)
+    """Owners that must be left alone, because a reference protects one of their rows."""
+    moved: set[Key] = field(default_factory=set)
+    """Owners of a row that changed between plan and lock."""
+
+
+def follow(plan: Plan, connection: Any, *, lock: bool, above: tuple[Plan, ...] = ()) -> Along:
+    """Plans for the rows that refer to those that a plan deletes, each locked before what refers to it is looked for.
+
+    A row that several ways lead to is planned once for each. Raises Refused when the references go deeper than
+    CASCADE_DEPTH, lead to rows of a table without a model, or to rows that are spread over several tables.
     """
+    along = Along()
     if not plan.count(DELETE):
-        return [], set()
-    before: list[Plan] = []
-    protected: set[Key] = set()
+        return along
+    above = (*above, plan)
     for write, keeps in _references(plan, connection):
         child = Plan(plan.rule, write, connection)
+        for known in above:
+            child.drop_known(known)
         if not child.count():
             continue
         if keeps:
-            protected |= _owners(child, connection)
+            along.protected |= _owners(child, connection)
             continue
-        if depth > conf().CASCADE_DEPTH:
-            raise Refused(
-                f"Deleting rows of {plan.model._meta.db_table} would take rows along more than"
-                f" {conf().CASCADE_DEPTH} tables"
-                f" deep (now at {write.model._meta.db_table}). Delete them by hand,"
-                " or raise INTEGRITY['CASCADE_DEPTH']."
-            )
-        deeper, kept = follow(child, connection, depth + 1)
-        before += [*deeper, child]
-        protected |= kept
-    return before, protected
+        _refuse_unfit(child, above)
+        if lock:
+            along.moved |= child.lock()
+        deeper = follow(child, connection, lock=lock, above=above)
+        along.plans += [*deeper.plans, child]
+        along.protected |= deeper.protected
+        along.moved |= deeper.moved
+    return along
+
+
+def reachable(models: Iterable[type[Model]], connection: Any) -> set[type[Model]]:
+    """The models, and those of which rows may go along when theirs are deleted."""
+    found: set[type[Model]] = set()
+    waiting = list(models)
+    while waiting:
+        model = waiting.pop()
+        if model in found:
+            continue
+        found.add(model)
+        keys = ((find_model(key.table), key) for key in foreign_keys_to(model._meta.db_table, connection))
+        waiting += [child for child, key in keys if child is not None and _action(child, key) is not None]
+        waiting += [relation.related_model for relation in _generic_relations(model)]
+    return found
+
+
+def _refuse_unfit(child: Plan, above: tuple[Plan, ...]) -> None:
+    table = child.model._meta.db_table
+    if len(above) > conf().CASCADE_DEPTH:
+        raise Refused(
+            f"Deleting rows of {above[0].model._meta.db_table} would take rows along more than"
+            f" {conf().CASCADE_DEPTH} tables deep (now at {table}). Nothing was written. Delete them by hand,"
+            " or raise INTEGRITY['CASCADE_DEPTH']."
+        )
+    if child.count(DELETE) and set(child.model._meta.all_parents) - {plan.model for plan in above}:
+        raise Refused(
+            f"Deleting rows of {above[0].model._meta.db_table} would take rows of {table} along, which are spread over"
+            " the tables of its parents. Nothing was written. Delete them by hand."
+        )
 
 
 def _references(plan: Plan, connection: Any) -> Iterator[tuple[Write, bool]]:
@@ -59,9 +101,12 @@ def _references(plan: Plan, connection: Any) -> Iterator[tuple[Write, bool]]:
         action = _action(model, key)
         sets = key.columns if action == UPDATE else ()
         yield _write(plan, model, key.columns, key.targets, action or DELETE, sets), action is None
-    for field in plan.model._meta.private_fields:
-        if hasattr(field, "object_id_field_name"):
-            yield _generic(plan, field), False
+    for relation in _generic_relations(plan.model):
+        yield _generic(plan, relation), False
+
+
+def _generic_relations(model: type[Model]) -> list[Any]:
+    return [relation for relation in model._meta.private_fields if hasattr(relation, "object_id_field_name")]
 
 
 def _action(model: type[Model], key: ForeignKey) -> str | None:
@@ -92,30 +137,37 @@ def _write(
             for column, target in zip(columns, targets, strict=True)
         ),
     )
-    return Write(model, _rows(plan, model, on, operation, sets), sets=sets, guards=columns if sets else ())
+    # A row that was pointed elsewhere before it was locked does not go along.
+    return Write(model, _rows(plan, model, on, operation, columns, sets), sets=sets, guards=columns)
 
 
-def _generic(plan: Plan, field: Any) -> Write:
-    model = field.related_model
+def _generic(plan: Plan, relation: Any) -> Write:
+    model = relation.related_model
     opts = (plan.model._meta.concrete_model or plan.model)._meta
+    object_id, type_ = (
+        column_of(model, relation.object_id_field_name),
+        column_of(model, relation.content_type_field_name),
+    )
     on = compose(
         "c.{object_id}::text = t.{pk}::text AND c.{type} = (SELECT id FROM django_content_type"
         " WHERE app_label = {app} AND model = {model})",
-        object_id=name(column_of(model, field.object_id_field_name)),
+        object_id=name(object_id),
         pk=name(pk_columns(plan.model)[0]),
-        type=name(column_of(model, field.content_type_field_name)),
+        type=name(type_),
         app=value(opts.app_label),
         model=value(opts.model_name),
     )
-    return Write(model, _rows(plan, model, on, DELETE, ()))
+    guards = (object_id, type_)
+    return Write(model, _rows(plan, model, on, DELETE, guards, ()), guards=guards)
 
 
-def _rows(plan: Plan, model: type[Model], on: Statement, operation: str, sets: tuple[str, ...]) -> Statement:
+def _rows(
+    plan: Plan, model: type[Model], on: Statement, operation: str, guards: tuple[str, ...], sets: tuple[str, ...]
+) -> Statement:
     columns = [compose("{op}::text AS op", op=value(operation)), names(plan.owners, of="p")]
     columns += [compose("c.{pk} AS {row}", pk=name(pk), row=name(f"row__{pk}")) for pk in pk_columns(model)]
-    for column in sets:
-        columns.append(compose("c.{c} AS {old}", c=name(column), old=name(f"old__{column}")))
-        columns.append(compose("NULLIF(c.{c}, c.{c}) AS {new}", c=name(column), new=name(f"new__{column}")))
+    columns += [compose("c.{c} AS {old}", c=name(column), old=name(f"old__{column}")) for column in guards]
+    columns += [compose("NULLIF(c.{c}, c.{c}) AS {new}", c=name(c), new=name(f"new__{c}")) for c in sets]
     return compose(
         "SELECT {columns} FROM {plan} AS p JOIN {table} AS t ON {same} JOIN {child} AS c ON {on} WHERE p.op = 'delete'",
         columns=joined(", ", columns),

@@ -6,7 +6,8 @@ the values themselves would lose JSON null, the text of ``json`` and the bounds 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import connection as default_connection
@@ -123,21 +124,36 @@ def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
 
 
 def _insert(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
+    types = {column.name: Statement(column.type) for column in held}
     defaults = _defaults(plan)
-    columns_ = [*plan.sets, *defaults]
     values = [compose("p.{new}", new=name(f"new__{c}")) for c in plan.sets]
-    values += [value(default) for default in defaults.values()]
+    values += [compose("d.{c}::{type}", c=name(c), type=types[c]) for c in defaults]
+    columns_ = [*plan.sets, *defaults]
     done = compose(
-        "INSERT INTO {table} AS t ({columns}) SELECT {values} FROM {plan} AS p WHERE p.op = 'insert'"
+        "INSERT INTO {table} AS t ({columns}) SELECT {values}"
+        " FROM (SELECT *, row_number() OVER () AS integrity_row FROM {plan} WHERE op = 'insert') AS p {defaults}"
         " RETURNING {key} AS key, NULL::jsonb AS before, {image} AS after",
         table=name(plan.model._meta.db_table),
         columns=names(columns_),
         values=joined(", ", values),
         plan=plan.relation,
+        defaults=_each_with(defaults, plan.count(INSERT)) if defaults else Statement(""),
         key=key_object("t", plan.model),
         image=image("t", held),
     )
     return _journaled(done, run, rule, plan.model)
+
+
+def _each_with(defaults: dict[str, Callable[[], Any]], rows: int) -> Statement:
+    """A join that gives each new row defaults of its own: a key made by uuid4 may not be given twice."""
+    drawn = (
+        joined(", ", map(value, (number, *(draw() for draw in defaults.values())))) for number in range(1, rows + 1)
+    )
+    return compose(
+        "JOIN (VALUES {rows}) AS d (integrity_row, {columns}) USING (integrity_row)",
+        rows=joined(", ", (compose("({row})", row=row) for row in drawn)),
+        columns=names(defaults),
+    )
 
 
 def _journaled(done: Statement, run: Run, rule: str, model: type[Model]) -> Statement:
@@ -152,15 +168,19 @@ def _journaled(done: Statement, run: Run, rule: str, model: type[Model]) -> Stat
     )
 
 
-def _defaults(plan: Plan) -> dict[str, Any]:
-    """Values for the columns that a plan leaves out, as the model would fill them in."""
-    found: dict[str, Any] = {}
+def _defaults(plan: Plan) -> dict[str, Callable[[], Any]]:
+    """What draws a value for each column that a plan leaves out, as the model would fill it in."""
+    found: dict[str, Callable[[], Any]] = {}
     for field in unplanned(plan.model, plan.sets):
         if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
-            found[field.column] = timezone.now()
+            found[field.column] = timezone.now
         elif field.has_default():
-            found[field.column] = field.get_db_prep_save(field.get_default(), default_connection)
+            found[field.column] = partial(_default, field)
     return found
+
+
+def _default(field: Any) -> Any:
+    return field.get_db_prep_save(field.get_default(), default_connection)
 
 
 def last_change(run: Run) -> int:

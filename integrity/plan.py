@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.models import Model
@@ -115,22 +116,59 @@ class Plan:
         found = fetch(
             self.connection,
             compose(
-                "{with} DELETE FROM {plan} AS p WHERE ({columns}) IN ({owners}) RETURNING {columns}",
+                "{with} DELETE FROM {plan} AS p USING (SELECT DISTINCT * FROM ({owners}) AS q) AS o WHERE {same}"
+                " RETURNING {columns}",
                 **{"with": compose("WITH held AS MATERIALIZED ({held})", held=held) if held else Statement("")},
                 plan=self.relation,
                 columns=names(self.owners, of="p"),
                 owners=owners,
+                same=self._same_owner("p", "o"),
             ),
         )
         if found:
             self._counts = None
         return {tuple(row[owner] for owner in self.owners) for row in found}
 
+    def _same_owner(self, one: str, other: str) -> Statement:
+        equals = "{a} IS NOT DISTINCT FROM {b}" if self.rule.keys_may_be_null else "{a} = {b}"
+        return joined(" AND ", (compose(equals, a=name(one, c), b=name(other, c)) for c in self.owners))
+
+    def drop_known(self, other: Plan) -> None:
+        """Take out the rows that another plan deletes for the same owner."""
+        self._drop(other, "q.op = 'delete'", self.owners)
+
+    def drop_repeated(self, earlier: Iterable[Plan]) -> None:
+        """Take out the rows that an earlier plan deletes, and leave each row one owner of several."""
+        for other in earlier:
+            self._drop(other, "q.op = 'delete'")
+        self._drop(self, "q.op = p.op AND p.ctid > q.ctid")
+
+    def _drop(self, other: Plan, condition: str, shared: Sequence[str] = ()) -> None:
+        if other.model is not self.model:
+            return
+        same = [compose("p.{c} = q.{c}", c=name(column)) for column in (*self.rows, *shared)]
+        dropped = run(
+            self.connection,
+            compose(
+                "DELETE FROM {plan} AS p USING {other} AS q WHERE {condition} AND {same}",
+                plan=self.relation,
+                other=other.relation,
+                condition=Statement(condition),
+                same=joined(" AND ", same),
+            ),
+        )
+        if dropped:
+            self._counts = None
+
     def without(self, keys: set[Key]) -> None:
         """Take the rows of these owners out of the plan."""
         for key in keys:
             same = joined(
-                " AND ", (compose("{c} = {v}", c=name(c), v=value(v)) for c, v in zip(self.owners, key, strict=True))
+                " AND ",
+                (
+                    compose("{c} = {v}", c=name(c), v=value(v)) if v is not None else compose("{c} IS NULL", c=name(c))
+                    for c, v in zip(self.owners, key, strict=True)
+                ),
             )
             run(self.connection, compose("DELETE FROM {plan} WHERE {same}", plan=self.relation, same=same))
         if keys:

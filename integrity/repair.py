@@ -40,6 +40,10 @@ def repair(
     Raises UsageError, RunInProgress and LostRun; what else goes wrong is in the report and its status.
     """
     brake = Brake.declared(max_affected)
+    work = list(work)
+    for position, (rule, _) in enumerate(work):
+        if rule.label in {other.label for other, _ in work[:position]}:
+            raise UsageError(f"{rule.label} is given twice: a run repairs it by one strategy.")
     jobs = in_order([(rule, *rule.strategy(strategy)) for rule, strategy in work])
     for job in jobs:
         _require_default_database(job)

@@ -6,24 +6,25 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.models import Q
 
 from integrity import records, statuses
 from integrity.batch import Batch, Outcome
 from integrity.batches import Batches
+from integrity.cascades import reachable
 from integrity.conf import conf
 from integrity.exceptions import EngineError, LostRun, Refused, sentence
 from integrity.keys import Key
 from integrity.look import keys_in, look
 from integrity.models import Run
 from integrity.observer import Observer
-from integrity.ordering import Job, feeds_itself
+from integrity.ordering import ANY, Job, feeds_itself
 from integrity.registry import registry
 from integrity.reports import Finding, RuleReport
 from integrity.rules.base import Rule
 from integrity.safety import Brake
-from integrity.schema import missing_tables, require_declared
+from integrity.schema import is_retired, require_declared
 from integrity.scope import Scope
 
 MAX_PASSES = 100
@@ -44,8 +45,10 @@ class RuleRepair:
         self.exempt = {rule.label for rule in later} | ({self.rule.label} if self.feeds_itself else set())
         self.batch = Batch(job, run, self.connection, self.exempt, observer)
         self.left: dict[Key, Finding] = {}
+        self.window: tuple[Scope, list[Key], int] = (scope, [], 0)
         self.measured = False
         self.planned: dict[str, int] = {}
+        self.written: dict[str, int] = {}
 
     def perform(self) -> RuleReport:
         """Do it and say what happened; raises LostRun alone."""
@@ -69,7 +72,7 @@ class RuleRepair:
         return self.report
 
     def _perform(self) -> None:
-        if self.rule.while_exists and missing_tables(self.rule, DEFAULT_DB_ALIAS):
+        if is_retired(self.rule, DEFAULT_DB_ALIAS):
             self.report.status = statuses.RETIRED
             return
         require_declared({*self.rule.reads(), *self.models}, self.connection)
@@ -79,6 +82,11 @@ class RuleRepair:
             self._pass()
             if self.run.dry_run or not self.feeds_itself or self.report.changes == before:
                 break
+        else:
+            self.report.skipped += 1
+            self.report.reasons.append(
+                f"It did not come to rest in {MAX_PASSES} passes: rows may follow each other in a circle"
+            )
         self._conclude()
         self._check_whole(whole)
 
@@ -87,7 +95,7 @@ class RuleRepair:
         if self.run.dry_run:
             self._brake_of_dry_run()
         else:
-            self.report.violations = len(self.left)
+            self.report.violations = self._left_over()
         if self.report.skipped:
             self.report.status = statuses.PARTIAL
         elif self.report.violations or (self.run.dry_run and self.report.changes):
@@ -95,12 +103,22 @@ class RuleRepair:
         else:
             self.report.status = statuses.CLEAN
 
+    def _left_over(self) -> int:
+        """How many still break the rule: those that were tried, too young, or too many passes away."""
+        if not self.rule.settle and not self.feeds_itself:
+            return len(self.left)
+        scope = Scope(self.scope.keys, without=records.accepted_keys(self.rule, self.run.database))
+        return keys_in(self.rule, scope, DEFAULT_DB_ALIAS, 1)[1]
+
     # A pass over the violations
 
     def _pass(self) -> None:
         """Window after window of violating keys; only the keys of one are held in memory."""
         after: Key | None = None
         self.left.clear()
+        self.report.skipped = 0
+        self.report.reasons.clear()
+        self.measured, self.written = False, dict(self.planned)
         accepted = records.accepted_keys(self.rule, self.run.database)
         while True:
             scope = Scope(self.scope.keys, after=after, without=accepted, settle=self.rule.settle)
@@ -108,8 +126,7 @@ class RuleRepair:
             if after is None:
                 self._begin(checked, found)
             self.observer.reaches("detected")
-            if found > conf().BATCH_KEYS and not self.run.dry_run:
-                self._measure(scope, keys, found)
+            self.window = scope, keys, found
             Batches(self._batch, self._skip).work_off(keys)
             if found <= len(keys):
                 return
@@ -125,6 +142,8 @@ class RuleRepair:
 
     def _batch(self, keys: Sequence[Key]) -> set[Key]:
         """Repair some keys. Those whose rows moved meanwhile, to be tried again."""
+        if len(keys) < self.window[2] and not self.run.dry_run:
+            self._measure(*self.window)
         outcome = self.batch.carry_out(keys, self._check_brake, self.sample - len(self.report.planned))
         self.report.changes += outcome.changes
         self.report.planned += outcome.planned
@@ -163,23 +182,17 @@ class RuleRepair:
         planned: dict[str, int] = {}
         while True:
             for position in range(0, len(keys), conf().BATCH_KEYS):
-                self._count_planned(keys[position : position + conf().BATCH_KEYS], planned)
+                for table, rows in self.batch.count(keys[position : position + conf().BATCH_KEYS]).items():
+                    planned[table] = planned.get(table, 0) + rows
             if found <= len(keys):
                 break
             scope = scope.beyond(keys[-1])
             keys, found, _ = keys_in(self.rule, scope, DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
         self._check_all(planned)
 
-    def _count_planned(self, keys: Sequence[Key], planned: dict[str, int]) -> None:
-        with transaction.atomic():
-            for plan in self.batch.plans(keys):
-                table = plan.model._meta.db_table
-                planned[table] = planned.get(table, 0) + plan.count()
-            transaction.set_rollback(True)
-
     def _check_all(self, planned: dict[str, int]) -> None:
         for table, rows in planned.items():
-            self.brake.check(table, rows, self.connection)
+            self.brake.check(table, rows, self.written.get(table, 0), self.connection)
         self.measured = True
 
     def _brake_of_dry_run(self) -> None:
@@ -202,9 +215,11 @@ class RuleRepair:
 
     def _whole_rules(self) -> Iterator[Rule]:
         """Rules that cannot be narrowed to the touched keys: looked at once before and once after."""
-        written = {model._meta.db_table for model in self.models}
-        for rule in registry.reading(self.models):
-            spared = rule.label == self.rule.label or rule.label in self.exempt
+        deletes = any(ANY in step.columns(self.rule) for step in self.steps)
+        models = reachable(self.models, self.connection) if deletes else self.models
+        written = {model._meta.db_table for model in models}
+        for rule in registry.reading(models):
+            spared = rule.label in (self.rule.label, *self.exempt) or is_retired(rule, DEFAULT_DB_ALIAS)
             if not spared and written & {model._meta.db_table for model in rule.reads_whole()}:
                 yield rule
 

@@ -32,6 +32,11 @@ def missing_tables(rule: Rule, using: str) -> list[str]:
     return [row["t"] for row in rows]
 
 
+def is_retired(rule: Rule, using: str) -> bool:
+    """True when a table of a rule has gone by design."""
+    return rule.while_exists and bool(missing_tables(rule, using))
+
+
 @dataclass(frozen=True)
 class Column:
     """A column as the catalog has it."""

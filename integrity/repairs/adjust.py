@@ -141,8 +141,8 @@ class Adjust(Repair):
         same = [compose("c.{fk} = n.{fk}", fk=name(str(fk.column)))]
         # Two NULLs are two values to a unique constraint, unless it says otherwise.
         equal = "c.{c} IS NOT DISTINCT FROM n.{v}" if constraint.nulls_distinct is False else "c.{c} = n.{v}"
-        for column in (column_of(model, field) for field in constraint.fields if field != fk.name):
-            same.append(compose(equal, c=name(column), v=name(values[column])))
+        columns = [column_of(model, field) for field in constraint.fields if field != fk.name]
+        same += [compose(equal, c=name(column), v=name(values[column])) for column in columns]
         return from_queryset(rows.filter(constraint.condition or Q()), using), joined(" AND ", same)
 
     def _identity(self, model: type[Model], fk: Field[Any, Any]) -> UniqueConstraint | None:

@@ -83,6 +83,10 @@ class Rule(ABC):
     def paths(self) -> list[Path]:
         """Every lookup path that the truth of a row depends on; the rule's own columns included."""
 
+    def shown(self) -> list[Path]:
+        """Further lookup paths, which only say more about a violation."""
+        return []
+
     def reads_whole(self) -> tuple[type[Model], ...]:
         """Models of which any row may concern any key, so that the rule can only be checked whole."""
         return ()
@@ -124,7 +128,7 @@ class Rule(ABC):
     def reads(self) -> set[type[Model]]:
         """Every model whose rows the rule depends on."""
         found = {self.model, *self.reads_whole()}
-        for path in self.all_paths():
+        for path in (*self.all_paths(), *self.shown()):
             found.update(hop.model for hop in path.hops)
         return found
 

@@ -79,9 +79,11 @@ class Derived(Rule):
         return select(self.model, columns, using=using, where=self.where, scope=scope)
 
     def paths(self) -> list[Path]:
-        expressions = [*self.equals.values(), *self.evidence.values()]
-        found = [resolve(self.model, lookup) for expression in expressions for lookup in lookups(expression)]
+        found = [resolve(self.model, lookup) for expression in self.equals.values() for lookup in lookups(expression)]
         return [*found, *(resolve(self.model, column) for column in self.equals)]
+
+    def shown(self) -> list[Path]:
+        return [resolve(self.model, lookup) for expression in self.evidence.values() for lookup in lookups(expression)]
 
     def reads_whole(self) -> tuple[type[Model], ...]:
         return tuple(model for node in self.nodes() if isinstance(node, PerKey) for model in node.reads)
