@@ -101,6 +101,8 @@ class Rule(ABC):
 
     # What is the same for all
 
+    keys_may_be_null: ClassVar[bool] = False
+
     @property
     def label(self) -> str:
         """``app.name``, the name in commands and records."""
