@@ -147,7 +147,7 @@ class Story:
         self.expect("rows as they were", broken, fingerprint())
 
         self.say("Repair it: locked, in batches, every row journaled; no rider loses a kilometre of the total.")
-        repair = self.run(f'{FIX} --reason "double flush on Monday" --yes --limit 1')
+        repair = self.run(f'{FIX} --reason "double flush" --yes --limit 1')
         self.expect("violations", 0)
 
         self.say("Is all well now? Every rule, whole tables; then what the repair touched.")
@@ -164,7 +164,7 @@ class Story:
         self.expect("violations", faults)
 
         self.say("It was right after all. Repair again.")
-        self.run(f'{FIX} --reason "checked with the school" --yes --limit 1')
+        self.run(f'{FIX} --reason "all checked" --yes --limit 1')
         self.expect("violations", 0)
         self.go_on()
 
