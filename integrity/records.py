@@ -20,6 +20,10 @@ from integrity.models import Result, Run, Violation
 from integrity.reports import Finding, RuleReport
 from integrity.rules.base import Rule
 
+_REPORTED = [
+    *("database", "strategy", "status", "checked", "violations", "truncated", "changes", "skipped", "seconds", "error"),
+]
+
 
 def default_actor() -> str:
     """The user of the operating system, where nobody else is known."""
@@ -72,21 +76,23 @@ def save_result(run: Run, report: RuleReport) -> None:
     """The result of one rule as it stands in its report. Raises LostRun."""
     with transaction.atomic():
         hold(run)
-        Result.objects.update_or_create(
+        result = Result(
             run=run,
             rule=report.rule,
-            defaults={
-                "database": run.database,
-                "strategy": report.strategy,
-                "status": report.status,
-                "checked": report.checked,
-                "violations": report.violations,
-                "truncated": report.truncated,
-                "changes": report.changes,
-                "skipped": report.skipped,
-                "seconds": report.seconds,
-                "error": report.error,
-            },
+            database=run.database,
+            strategy=report.strategy,
+            status=report.status,
+            checked=report.checked,
+            violations=report.violations,
+            truncated=report.truncated,
+            changes=report.changes,
+            skipped=report.skipped,
+            seconds=report.seconds,
+            error=report.error,
+        )
+        # One statement, whether the run has opened it or not; who may write stays as it was opened.
+        Result.objects.bulk_create(
+            [result], update_conflicts=True, unique_fields=["run", "rule"], update_fields=_REPORTED
         )
 
 

@@ -67,8 +67,7 @@ class Trim(Repair):
         # Surplus rows of a key in order, and how much has gone when each of them has.
         ranked = compose(
             "SELECT c.*, {keys}, d.surplus,"
-            " sum(c.integrity_amount) OVER (PARTITION BY {keys} ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS gone,"
-            " sum(c.integrity_amount) OVER (PARTITION BY {keys}) AS available"
+            " sum(c.integrity_amount) OVER (PARTITION BY {keys} ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS gone"
             " FROM (SELECT v.*, {expected} - {actual} AS surplus"
             " FROM ({violations}) AS v WHERE {expected} > {actual}) AS d"
             " JOIN ({rows}) AS c ON c.integrity_owner = {key}",
@@ -79,6 +78,13 @@ class Trim(Repair):
             actual=name("v", f"actual__{column}"),
             violations=rule.violations(scope, using),
             rows=from_queryset(rows, using),
+        )
+        # Covered when the last row that goes reaches the surplus: asked of those that go, not of the whole history.
+        going = compose(
+            "SELECT w.*, max(w.gone) OVER (PARTITION BY {keys}) AS covered FROM ({ranked}) AS w"
+            " WHERE w.gone - w.integrity_amount < w.surplus",
+            keys=joined(", ", (name("w", key) for key in keys)),
+            ranked=ranked,
         )
         selected = [
             compose("CASE WHEN r.gone <= r.surplus THEN 'delete' ELSE 'update' END AS op"),
@@ -92,10 +98,9 @@ class Trim(Repair):
             *(compose("r.{e} AS {e}", e=name(f"evidence__{label}")) for label in self.evidence),
         ]
         statement = compose(
-            "SELECT {columns} FROM ({ranked}) AS r WHERE r.gone - r.integrity_amount < r.surplus"
-            " AND r.available >= r.surplus",
+            "SELECT {columns} FROM ({going}) AS r WHERE r.covered >= r.surplus",
             columns=joined(", ", selected),
-            ranked=ranked,
+            going=going,
         )
         return [Write(model, statement, sets=(amount,), guards=(amount,))]
 
