@@ -6,5 +6,6 @@ from integrity.repairs.recompute import Recompute
 from integrity.repairs.trim import Trim
 from integrity.rules.always import Always
 from integrity.rules.derived import Derived
+from integrity.rules.ordered import Ordered
 
-__all__ = ["Adjust", "Always", "Derived", "Latest", "PerKey", "Recompute", "Trim"]
+__all__ = ["Adjust", "Always", "Derived", "Latest", "Ordered", "PerKey", "Recompute", "Trim"]
