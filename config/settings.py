@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "django_cte",
     "integrity",
     "players",
+    "vehicles",
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".data" / "static")))
