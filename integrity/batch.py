@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity import records
 from integrity.cascades import follow
+from integrity.exceptions import Refused
 from integrity.journal import inserted_since, last_change, note_columns, write
 from integrity.keys import Key
 from integrity.look import finding
@@ -20,7 +21,8 @@ from integrity.plan import Plan
 from integrity.registry import registry
 from integrity.repairs.base import INSERT
 from integrity.reports import Finding, PlannedChange
-from integrity.safety import DoNoHarm, enter, lock_parents, refuse_triggers
+from integrity.rules.base import Rule
+from integrity.safety import DoNoHarm, Seen, enter, lock_parents, refuse_triggers
 from integrity.schema import is_retired
 from integrity.scope import Scope
 
@@ -132,9 +134,24 @@ class Batch:
             if plan.count(INSERT):
                 guard.add(plan, inserted_since(before, plan.model, self.run, self.connection))
         guard.check()
-        left = own.look_again() if self.rule.label in self.exempt else own.check()
+        if self.rule.label in self.exempt:
+            left = own.look_again()
+        else:
+            left = own.check()
+            self._refuse_useless(plans, own, left)
         outcome.left = {key: finding(self.rule, row) for key, row in left[self.rule].items()}
         self.observer.reaches("checked")
+
+    def _refuse_useless(self, plans: Sequence[Plan], own: DoNoHarm, left: dict[Rule, Seen]) -> None:
+        """What changes nothing of what breaks the rule would be written again by the next repair, and by the next."""
+        written = {key for plan in plans for key in plan.keys()} if left[self.rule] else set()
+        for key in written & left[self.rule].keys():
+            if own.is_as_before(self.rule, key, left[self.rule][key]):
+                where = ", ".join(f"{name} {part}" for name, part in self.rule.key_as_json(key).items())
+                raise Refused(
+                    f"What would be written for {self.rule.label} at {where} changes nothing of what"
+                    " breaks it: the rule does not count such rows. It was rolled back. Correct the repair."
+                )
 
     def _record(self, keys: Sequence[Key], outcome: Outcome) -> None:
         untouched = outcome.left.keys() | outcome.moved

@@ -49,7 +49,7 @@ def follow(plan: Plan, connection: Any, *, lock: bool, above: tuple[Plan, ...] =
         if not child.count():
             continue
         if keeps:
-            along.protected |= _owners(child, connection)
+            along.protected |= child.keys()
             continue
         _refuse_unfit(child, above)
         if lock:
@@ -205,10 +205,3 @@ def _refuse_unknown(plan: Plan, key: ForeignKey, connection: Any) -> None:
             " and no model"
             f" declares that table. Nothing was written. Move or delete them first (constraint {key.name})."
         )
-
-
-def _owners(plan: Plan, connection: Any) -> set[Key]:
-    rows = fetch(
-        connection, compose("SELECT DISTINCT {owners} FROM {plan}", owners=names(plan.owners), plan=plan.relation)
-    )
-    return {tuple(row.values()) for row in rows}

@@ -133,6 +133,14 @@ class Plan:
         equals = "{a} IS NOT DISTINCT FROM {b}" if self.rule.keys_may_be_null else "{a} = {b}"
         return joined(" AND ", (compose(equals, a=name(one, c), b=name(other, c)) for c in self.owners))
 
+    def keys(self) -> set[Key]:
+        """The violations that the planned rows are for."""
+        rows = fetch(
+            self.connection,
+            compose("SELECT DISTINCT {owners} FROM {plan}", owners=names(self.owners), plan=self.relation),
+        )
+        return {tuple(row.values()) for row in rows}
+
     def drop_known(self, other: Plan) -> None:
         """Take out the rows that another plan deletes for the same owner."""
         self._drop(other, "q.op = 'delete'", self.owners)

@@ -188,6 +188,11 @@ class DoNoHarm:
                     raise Refused(harm(rule, key, row))
         return after
 
+    def is_as_before(self, rule: Rule, key: Key, row: dict[str, Any]) -> bool:
+        """True for a violation with the same values as before."""
+        before = self.before[rule].get(key, {})
+        return all(before.get(c) == v for c, v in row.items() if c.startswith(("actual__", "expected__")))
+
     def _look(self, rule: Rule) -> Seen:
         keys = self.keys[rule]
         if not keys:
