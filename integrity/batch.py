@@ -144,7 +144,7 @@ class Batch:
 
     def _refuse_useless(self, plans: Sequence[Plan], own: DoNoHarm, left: dict[Rule, Seen]) -> None:
         """What changes nothing of what breaks the rule would be written again by the next repair, and by the next."""
-        written = {key for plan in plans for key in plan.keys()} if left[self.rule] else set()
+        written = {key for plan in plans for key in plan.owner_keys()} if left[self.rule] else set()
         for key in written & left[self.rule].keys():
             if own.is_as_before(self.rule, key, left[self.rule][key]):
                 where = ", ".join(f"{name} {part}" for name, part in self.rule.key_as_json(key).items())

@@ -49,7 +49,7 @@ def follow(plan: Plan, connection: Any, *, lock: bool, above: tuple[Plan, ...] =
         if not child.count():
             continue
         if keeps:
-            along.protected |= child.keys()
+            along.protected |= child.owner_keys()
             continue
         _refuse_unfit(child, above)
         if lock:

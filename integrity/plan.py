@@ -133,7 +133,7 @@ class Plan:
         equals = "{a} IS NOT DISTINCT FROM {b}" if self.rule.keys_may_be_null else "{a} = {b}"
         return joined(" AND ", (compose(equals, a=name(one, c), b=name(other, c)) for c in self.owners))
 
-    def keys(self) -> set[Key]:
+    def owner_keys(self) -> set[Key]:
         """The violations that the planned rows are for."""
         rows = fetch(
             self.connection,
