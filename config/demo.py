@@ -130,7 +130,7 @@ class Story:
         self.say(f"A world of schools, bikes and riders, in the database {DATABASE} of {self.where}.")
         self.run("migrate --verbosity 0")
         self.run("load_test_data")
-        self.run("integrity analyze")
+        self.run("integrity analyze players")
         self.expect("violations", 0)
 
         self.say("Now it is broken as real bugs break it:")
@@ -150,8 +150,8 @@ class Story:
         repair = self.run(f'{FIX} --reason "double flush" --yes --limit 1')
         self.expect("violations", 0)
 
-        self.say("Is all well now? Every rule, whole tables; then what the repair touched.")
-        self.run("integrity analyze")
+        self.say("Is all well now? Every rule of the app, whole tables; then what the repair touched.")
+        self.run("integrity analyze players")
         self.expect("violations", 0)
         self.run(f"integrity verify {repair}")
         self.expect("violations", 0)
