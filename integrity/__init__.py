@@ -2,10 +2,12 @@
 
 from integrity.expressions import Latest, PerKey
 from integrity.repairs.adjust import Adjust
+from integrity.repairs.keep_one import KeepOne
 from integrity.repairs.recompute import Recompute
 from integrity.repairs.trim import Trim
 from integrity.rules.always import Always
 from integrity.rules.derived import Derived
 from integrity.rules.ordered import Ordered
+from integrity.rules.unique import Unique
 
-__all__ = ["Adjust", "Always", "Derived", "Latest", "Ordered", "PerKey", "Recompute", "Trim"]
+__all__ = ["Adjust", "Always", "Derived", "KeepOne", "Latest", "Ordered", "PerKey", "Recompute", "Trim", "Unique"]

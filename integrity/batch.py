@@ -9,7 +9,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity import records
-from integrity.cascades import follow
+from integrity.cascades import Along, follow
 from integrity.exceptions import Refused
 from integrity.journal import inserted_since, last_change, note_columns, write
 from integrity.keys import Key
@@ -22,7 +22,7 @@ from integrity.registry import registry
 from integrity.repairs.base import INSERT
 from integrity.reports import Finding, PlannedChange
 from integrity.rules.base import Rule
-from integrity.safety import DoNoHarm, Seen, enter, lock_parents, refuse_triggers
+from integrity.safety import DoNoHarm, Seen, enter, lock_parents, refuse_triggers, wait_little
 from integrity.schema import is_retired
 from integrity.scope import Scope
 
@@ -38,7 +38,7 @@ class Outcome:
     left: dict[Key, Finding] = field(default_factory=dict)
     """Keys that still break the rule."""
     moved: set[Key] = field(default_factory=set)
-    """Keys of which a row changed between plan and lock; nothing was written for them."""
+    """Keys of which somebody holds or has changed a row meanwhile; nothing was written for them."""
     protected: set[Key] = field(default_factory=set)
     """Keys whose rows another table refers to and protects; nothing was written for them."""
     tables: dict[str, int] = field(default_factory=dict)
@@ -66,7 +66,11 @@ class Batch:
         # The parents stay locked from before the plan until the commit: an increment between the two would be lost.
         with transaction.atomic(durable=True):
             enter(self.run, [self.rule.label], self.connection)
-            lock_parents(self.rule, keys, DEFAULT_DB_ALIAS)
+            outcome.moved = lock_parents(self.rule, keys, self.connection)
+            keys = [key for key in keys if key not in outcome.moved]
+            if not keys:
+                return outcome
+            wait_little(self.connection)
             self.observer.reaches("locked")
             plans = self._plans(keys, outcome, lock=True)
             outcome.planned = [change for plan in plans for change in plan.sample(sample)][:sample]
@@ -98,9 +102,12 @@ class Batch:
         complete: list[Plan] = []
         for planned in (w for step in self.steps for w in step.plan(self.rule, Scope.of(keys), DEFAULT_DB_ALIAS)):
             plan = Plan(self.rule, planned, self.connection)
-            if lock and plan.model is not self.rule.model:
+            if planned.protects:
+                outcome.protected |= plan.owner_keys()
+                continue
+            if lock and not planned.locked:
                 outcome.moved |= plan.lock()
-            along = follow(plan, self.connection, lock=lock)
+            along = follow(plan, self.connection, lock=lock) if planned.cascades else Along()
             outcome.moved |= along.moved
             outcome.protected |= along.protected
             complete += [*along.plans, plan]

@@ -99,7 +99,7 @@ class _Work:
         look(self.rule, Scope(), DEFAULT_DB_ALIAS, self.report)
         if self.report.violations:
             raise Refused(
-                f"{self.report.violations} rows break {self.rule.label}, and a CHECK refuses every update of such a row,"
+                f"{self.report.violations} rows break {self.rule.label}, and a CHECK refuses any update of such rows,"
                 " of other columns too, until it is repaired. Repair them first, or guard the table all the same: --yes"
             )
 

@@ -84,16 +84,17 @@ class Plan:
         )
 
     def lock(self) -> set[Key]:
-        """Lock the rows to write, in key order, and drop from the plan every owner of a row that has moved since.
+        """Lock the rows to write, in key order, and drop from the plan every owner of a row that cannot be had.
 
-        All rows of such an owner go: half a repair would be worse than none.
+        It has moved since, or somebody else holds it: the repair holds rows by now and must not wait for others. All
+        rows of such an owner go: half a repair would be worse than none.
         """
         if not (self.count(UPDATE) or self.count(DELETE)):
             return set()
         pks = pk_columns(self.model)
         held = compose(
             "SELECT {pks} FROM {table} AS t JOIN {plan} AS p ON {same} WHERE p.op <> 'insert' AND {unmoved}"
-            " ORDER BY {pks} FOR UPDATE OF t",
+            " ORDER BY {pks} FOR UPDATE OF t SKIP LOCKED",
             pks=names(pks, of="t"),
             table=name(self.model._meta.db_table),
             plan=self.relation,

@@ -15,7 +15,7 @@ from integrity import records
 from integrity.conf import conf
 from integrity.enforcement.declared import our_triggers
 from integrity.exceptions import Refused, UsageError
-from integrity.keys import Key
+from integrity.keys import Key, pk_columns
 from integrity.models import Run
 from integrity.plan import Plan
 from integrity.registry import registry
@@ -23,7 +23,7 @@ from integrity.rules.base import Rule
 from integrity.rules.comparison import apart
 from integrity.schema import triggers
 from integrity.scope import Scope
-from integrity.statement import Statement, compose, fetch, name, value
+from integrity.statement import Statement, compose, fetch, from_queryset, joined, name, value
 from integrity.touched import touched
 
 # Images are text; these make PostgreSQL print each value so that it reads back the same.
@@ -56,12 +56,30 @@ def enter(run: Run, rules: Sequence[str], connection: Any) -> None:
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
 
 
-def lock_parents(rule: Rule, keys: Sequence[Key], using: str) -> None:
-    """Lock the rule's rows in key order; what is planned must be computed by a later statement, which sees what
-    a writer that held them has committed.
+def lock_parents(rule: Rule, keys: Sequence[Key], connection: Any) -> set[Key]:
+    """Lock the rule's rows in key order; answer the keys of those that somebody else holds.
+
+    What is planned must be computed by a later statement, which sees what a writer that held them has committed. Of
+    several rows none is waited for: a repair that waits while it holds rows can close a circle of waits, and the server
+    may end the user's transaction to open it. A single row is waited for, while nothing else is held.
     """
-    queryset = Scope.of(keys).restrict_root(rule.model._base_manager.using(using))
-    list(queryset.order_by("pk").select_for_update().values_list("pk"))
+    rows = rule.restrict(rule.model._base_manager.using(connection.alias), Scope.of(keys)).order_by("pk")
+    rows = rows.values(*(field.attname for field in rule.model._meta.local_concrete_fields if field.column))
+    free = joined(" AND ", (compose("h.{pk} = a.{pk}", pk=name(pk)) for pk in pk_columns(rule.model)))
+    others = compose(
+        "SELECT a.* FROM ({rows}) AS a WHERE NOT EXISTS (SELECT FROM held AS h WHERE {free})",
+        rows=from_queryset(rows, connection.alias),
+        free=free,
+    )
+    held = from_queryset(rows.select_for_update(skip_locked=len(keys) > 1, of=("self",)), connection.alias)
+    found = compose("WITH held AS MATERIALIZED ({held}) {keys}", held=held, keys=rule.keys_of_rows(others))
+    return {tuple(row.values()) for row in fetch(connection, found)}
+
+
+def wait_little(connection: Any) -> None:
+    """From here on rows are held, so that what still has to be waited for is given up soon: see lock_parents()."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{max(1, conf().LOCK_TIMEOUT_MS // 8)}ms"])
 
 
 # The brake

@@ -136,6 +136,21 @@ def foreign_keys_to(table: str, connection: Any) -> list[ForeignKey]:
     ]
 
 
+def unique_columns(table: str, column: str, connection: Any) -> list[tuple[str, ...]]:
+    """The columns of each unique index of a table that a column is part of; partial and expression indexes left out."""
+    rows = fetch(
+        connection,
+        Statement(
+            "SELECT array(SELECT attname::text FROM unnest(i.indkey::int2[]) AS n"
+            "  JOIN pg_attribute ON attrelid = i.indrelid AND attnum = n ORDER BY attnum) AS cols"
+            " FROM pg_index i WHERE indrelid = to_regclass(quote_ident(%s)) AND indisunique AND indpred IS NULL"
+            " AND indexprs IS NULL ORDER BY indexrelid",
+            (table,),
+        ),
+    )
+    return [tuple(row["cols"]) for row in rows if column in row["cols"]]
+
+
 def triggers(table: str, operation: str, written: Iterable[str], connection: Any) -> list[str]:
     """Names of enabled triggers of people that an operation would fire; ``written`` are the columns that it sets."""
     rows = fetch(

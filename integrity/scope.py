@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from integrity.expressions import AnyOf, AnyOfVariable, array_type, prepared
@@ -50,9 +50,19 @@ class Scope:
         pk = [column.name for column in columns_of(model)]
         queryset = self.restrict(queryset, *pk)
         if self.without:
-            queryset = queryset.exclude(_in(model, pk, self.without))
+            queryset = queryset.exclude(_in(pk, self.without))
         for lookup, age in self.settle.items():
             queryset = queryset.filter(Q(**{f"{lookup}__isnull": True}) | Q(**{f"{lookup}__lt": Now() - age}))
+        return queryset
+
+    def restrict_groups(self, queryset: QuerySet[Any, Any], lookups: Sequence[str]) -> QuerySet[Any, Any]:
+        """Rows whose ``lookups``, which may be NULL, make up a key in scope."""
+        if self.keys is not None:
+            queryset = queryset.filter(_in_with_nulls(lookups, self.keys))
+        if self.after is not None:
+            queryset = queryset.filter(_beyond(lookups, self.after))
+        if self.without:
+            queryset = queryset.exclude(_in_with_nulls(lookups, self.without))
         return queryset
 
     def restrict(self, queryset: QuerySet[Any, Any], *lookups: str) -> QuerySet[Any, Any]:
@@ -60,13 +70,13 @@ class Scope:
         if self.variable:
             queryset = queryset.filter(AnyOfVariable(lookups[0], self.variable))
         if self.keys is not None:
-            queryset = queryset.filter(_in(queryset.model, lookups, self.keys))
+            queryset = queryset.filter(_in(lookups, self.keys))
         if self.after is not None:
             queryset = queryset.filter(_beyond(lookups, self.after))
         return queryset
 
 
-def _in(model: type[Model], lookups: Sequence[str], keys: Sequence[Key]) -> Any:
+def _in(lookups: Sequence[str], keys: Sequence[Key]) -> Any:
     if len(lookups) == 1:
         return AnyOf(lookups[0], [key[0] for key in keys])
     return _RowIn(lookups, list(zip(*keys, strict=True)) or [()] * len(lookups))
@@ -92,8 +102,25 @@ class _RowIn(AnyOf):
         return f"({', '.join(texts)}) IN (SELECT * FROM unnest({', '.join(arrays)}))", tuple(params)
 
 
+def _in_with_nulls(lookups: Sequence[str], keys: Sequence[Key]) -> Any:
+    """Keys of which parts may be NULL, where NULL equals NULL: one condition for each set of NULL parts."""
+    patterns: dict[tuple[bool, ...], list[Key]] = {}
+    for key in keys:
+        patterns.setdefault(tuple(part is None for part in key), []).append(key)
+    found = Q(pk__in=[])
+    for pattern, alike in patterns.items():
+        condition = Q(*(Q(**{f"{lookup}__isnull": null}) for lookup, null in zip(lookups, pattern, strict=True)))
+        held = [lookup for lookup, null in zip(lookups, pattern, strict=True) if not null]
+        if held:
+            parts = [tuple(part for part in key if part is not None) for key in alike]
+            condition &= Q(_in(held, parts))
+        found |= condition
+    return found
+
+
 def _beyond(lookups: Sequence[str], key: Key) -> Q:
-    """Row comparison spelled out: a > x OR (a = x AND b > y)."""
-    first, *others = lookups
-    beyond = Q(**{f"{first}__gt": key[0]})
-    return beyond | (Q(**{first: key[0]}) & _beyond(others, key[1:])) if others else beyond
+    """Row comparison spelled out, NULL after everything: a > x OR (a = x AND b > y)."""
+    (first, *others), (part, *rest) = lookups, key
+    equal = Q(**{f"{first}__isnull": True}) if part is None else Q(**{first: part})
+    beyond = Q(pk__in=[]) if part is None else Q(**{f"{first}__gt": part}) | Q(**{f"{first}__isnull": True})
+    return beyond | (equal & _beyond(others, tuple(rest))) if others else beyond

@@ -21,7 +21,7 @@ def touched(rule: Rule, model: type[Model], source: Statement) -> Statement | No
     """
     if model._meta.db_table in {read._meta.db_table for read in rule.reads_whole()}:
         return None
-    found = [_root_keys(rule, source)] if model._meta.db_table in root_tables(rule) else []
+    found = [rule.keys_of_rows(source)] if model._meta.db_table in root_tables(rule) else []
     ways = {
         path.hops[: position + 1]: None
         for path in rule.all_paths()
@@ -29,11 +29,12 @@ def touched(rule: Rule, model: type[Model], source: Statement) -> Statement | No
         if hop.model._meta.db_table == model._meta.db_table
     }
     found += [_back(rule, hops, source) for hops in ways]
-    keys = [key.name for key in rule.key_fields]
+    keys = joined(", ", (name("k", key.name) for key in rule.key_fields))
     return compose(
-        "SELECT DISTINCT * FROM ({found}) AS k WHERE ({columns}) IS NOT NULL",
+        "SELECT DISTINCT * FROM ({found}) AS k WHERE {known}",
         found=joined(" UNION ALL ", found or [_nothing(rule)]),
-        columns=joined(", ", (name("k", key) for key in keys)),
+        # The far side of an outer join, and a row without a key yet.
+        known=Statement("true") if rule.keys_may_be_null else compose("({keys}) IS NOT NULL", keys=keys),
     )
 
 
@@ -42,21 +43,9 @@ def root_tables(rule: Rule) -> set[str]:
     return {model._meta.db_table for model in (rule.model, *rule.model._meta.all_parents)}
 
 
-def _root_keys(rule: Rule, source: Statement) -> Statement:
-    columns = [
-        compose("r.{column} AS {key}", column=name(str(key.column)), key=name(key.name))
-        for key in columns_of(rule.model)
-    ]
-    return compose("SELECT {columns} FROM ({source}) AS r", columns=joined(", ", columns), source=source)
-
-
 def _nothing(rule: Rule) -> Statement:
-    columns = [compose("t.{c} AS {k}", c=name(str(key.column)), k=name(key.name)) for key in columns_of(rule.model)]
-    return compose(
-        "SELECT {columns} FROM {table} AS t WHERE false",
-        columns=joined(", ", columns),
-        table=name(rule.model._meta.db_table),
-    )
+    rows = compose("SELECT * FROM {table} WHERE false", table=name(rule.model._meta.db_table))
+    return rule.keys_of_rows(rows)
 
 
 def _back(rule: Rule, hops: tuple[Hop, ...], source: Statement) -> Statement:

@@ -33,6 +33,12 @@ class Write:
     statement: Statement
     sets: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
+    locked: bool = False
+    """The rows are those of the violating keys, which are locked before anything is planned."""
+    cascades: bool = True
+    """Rows that refer to deleted ones go along; False where earlier writes have pointed them elsewhere."""
+    protects: bool = False
+    """Nothing is written: an owner that has such a row is left alone and reported."""
 
 
 class Repair(ABC):

@@ -59,7 +59,7 @@ def master_problems(repair: Repair, rule: Rule, relation: str, amount: str) -> I
             f"changes rows of {relation}, which {rule.label} aggregates more than once",
             "Only where each row counts once can the surplus be read off the difference.",
         )
-    elif node.distinct or not _added(next(iter(derived.equals.values())), f"{relation}__{amount}"):
+    elif getattr(node, "distinct", False) or not _added(next(iter(derived.equals.values())), f"{relation}__{amount}"):
         yield WrongDeclaration(
             f"changes {relation}__{amount}, which {rule.label} does not add as it is",
             "The Sum must be added, not subtracted or multiplied, or the surplus could not be read off the difference.",

@@ -66,7 +66,13 @@ class Recompute(Repair):
             selected += [_as("s", f"stamp__{field}", f"new__{column}") for field, column in stamps.items()]
         statement = compose("SELECT {columns} FROM {source}", columns=joined(", ", selected), source=source)
         return [
-            Write(rule.model, statement, sets=(*columns.values(), *stamps.values()), guards=tuple(columns.values()))
+            Write(
+                rule.model,
+                statement,
+                sets=(*columns.values(), *stamps.values()),
+                guards=tuple(columns.values()),
+                locked=True,
+            )
         ]
 
 

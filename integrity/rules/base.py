@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from django.core.checks import CheckMessage, Error
-from django.db.models import Field, Model, Q
+from django.db.models import Field, Model, Q, QuerySet
 
 from integrity.compiler import population
 from integrity.exceptions import UnknownName, WrongDeclaration
 from integrity.keys import Key, columns_of, key_as_json, key_from_json, parse
 from integrity.paths import Path, lookups, resolve
 from integrity.scope import Scope
-from integrity.statement import Statement
+from integrity.statement import Statement, compose, joined, name
 
 if TYPE_CHECKING:
     from integrity.repairs.base import Repair
@@ -100,6 +100,18 @@ class Rule(ABC):
         return ()
 
     # What is the same for all
+
+    def restrict(self, queryset: QuerySet[Any, Any], scope: Scope) -> QuerySet[Any, Any]:
+        """Rows of the rule's own table that belong to the keys in scope."""
+        return scope.restrict_root(queryset)
+
+    def keys_of_rows(self, source: Statement) -> Statement:
+        """A SELECT of the key, by field name, of rows of the rule's own table."""
+        columns = [
+            compose("r.{column} AS {key}", column=name(str(key.column)), key=name(key.name))
+            for key in columns_of(self.model)
+        ]
+        return compose("SELECT {columns} FROM ({source}) AS r", columns=joined(", ", columns), source=source)
 
     keys_may_be_null: ClassVar[bool] = False
 
