@@ -8,6 +8,8 @@ from typing import Any
 
 from django.utils import timezone
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from integrity.models import Run
 from integrity.rendering.machine import lines
@@ -77,26 +79,41 @@ def print_runs(out: Console, runs: Sequence[Run]) -> None:
     if not runs:
         out.print("No runs yet. To begin: manage.py integrity analyze")
         return
-    rows = []
-    for run in runs:
-        held = _run(run)
-        verb = run.verb + (" (dry run)" if run.dry_run else "") + (f" of {run.of_id}" if run.of_id else "")
-        started = timezone.localtime(run.started_at).strftime("%Y-%m-%d %H:%M:%S")
-        lasted = f"{(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else "-"
-        names = ", ".join(held["rules"][:3]) + (f" and {len(held['rules']) - 3} more" if len(held["rules"]) > 3 else "")
-        rows.append(
-            [
-                str(run.pk),
-                verb,
-                status(run.status),
-                names,
-                held["violations"],
-                held["changes"],
-                run.actor,
-                run.reason or "-",
-                started,
-                lasted,
-            ]
-        )
-    columns = ["run", "verb", "status", "rules", "violations", "changes", "actor", "reason", "started", "lasted"]
-    out.print(table(columns, rows, right=["run", "violations", "changes", "lasted"]))
+    columns: dict[str, list[Any]] = {
+        "run": [run.pk for run in runs],
+        "verb": [_verb(run) for run in runs],
+        "status": [status(run.status) for run in runs],
+        "rules": [_rules(_run(run)["rules"]) for run in runs],
+        "violations": [f"{_run(run)['violations']:,}" for run in runs],
+        "changes": [f"{_run(run)['changes']:,}" for run in runs],
+        "started": [timezone.localtime(run.started_at).strftime("%Y-%m-%d %H:%M") for run in runs],
+        "lasted": [_lasted(run) for run in runs],
+        "actor": [run.actor for run in runs],
+        "reason": [run.reason or "-" for run in runs],
+    }
+    if not any(run.reason for run in runs):
+        del columns["reason"]
+    # A narrow terminal gets whole words of fewer columns; JSON and CSV have all of them.
+    unlimited = out.options.update(max_width=10_000)
+    for least in ("lasted", "actor", "started", "reason"):
+        if Measurement.get(out, unlimited, _table(columns)).maximum <= out.width:
+            break
+        columns.pop(least, None)
+    out.print(_table(columns))
+
+
+def _table(columns: dict[str, list[Any]]) -> Table:
+    right = ["run", "violations", "changes", "lasted"]
+    return table(list(columns), zip(*columns.values(), strict=True), right=right)
+
+
+def _verb(run: Run) -> str:
+    return run.verb + (" (dry run)" if run.dry_run else "") + (f" of {run.of_id}" if run.of_id else "")
+
+
+def _rules(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} rules"
+
+
+def _lasted(run: Run) -> str:
+    return f"{(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at else "-"
