@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -80,8 +81,11 @@ def require_declared(models: Iterable[type[Model]], connection: Any) -> None:
                     f"{opts.db_table} has no column {field.column!r} {where}, which {opts.label} declares."
                     " Run: manage.py migrate"
                 )
+            if field.auto_created:
+                # Django gives the automatic key of a many-to-many table the project's type, not the model's.
+                continue
             declared = _type_name(str(field.db_type(connection)), connection)
-            if declared and declared != found[field.column]:
+            if declared and declared.lower() != found[field.column].lower():
                 raise Refused(
                     f"{opts.db_table}.{field.column} is {found[field.column]} {where},"
                     f" and {opts.label} declares {declared}."
@@ -98,9 +102,16 @@ def _type_name(declared: str, connection: Any) -> str | None:
             connection,
             Statement("SELECT pg_catalog.format_type(to_regtype(%s), NULL) AS base", (declared,)),
         )[0]["base"]
-        scale = declared[declared.index("(") :].replace(" ", "") if "(" in declared and match else ""
-        cache[key] = f"{match}{scale}" if match else None
+        cache[key] = _with_scale(match, declared) if match else None
     return cast("str | None", cache[key])
+
+
+def _with_scale(base: str, declared: str) -> str:
+    """The length or scale where the catalog has it: before the brackets of an array, before ``with time zone``."""
+    found = re.search(r"\(.*?\)", declared)
+    scale = found[0].replace(" ", "") if found else "(1)" if base in {"bit", "character"} else ""
+    word, rest = re.fullmatch(r"(.*?)( with.* time zone)?(?:\[\])?", base).groups()  # type: ignore[union-attr]
+    return f"{word}{scale}{rest or ''}{'[]' if base.endswith('[]') else ''}"
 
 
 @dataclass(frozen=True)
