@@ -2,12 +2,27 @@
 
 from integrity.expressions import Latest, PerKey
 from integrity.repairs.adjust import Adjust
+from integrity.repairs.clear import Clear
 from integrity.repairs.keep_one import KeepOne
 from integrity.repairs.recompute import Recompute
 from integrity.repairs.trim import Trim
 from integrity.rules.always import Always
 from integrity.rules.derived import Derived
 from integrity.rules.ordered import Ordered
+from integrity.rules.references import References
 from integrity.rules.unique import Unique
 
-__all__ = ["Adjust", "Always", "Derived", "KeepOne", "Latest", "Ordered", "PerKey", "Recompute", "Trim", "Unique"]
+__all__ = [
+    "Adjust",
+    "Always",
+    "Clear",
+    "Derived",
+    "KeepOne",
+    "Latest",
+    "Ordered",
+    "PerKey",
+    "Recompute",
+    "References",
+    "Trim",
+    "Unique",
+]

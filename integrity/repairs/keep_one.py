@@ -13,7 +13,7 @@ from integrity.keys import pk_columns
 from integrity.repairs.base import DELETE, Repair, Write
 from integrity.repairs.repoint import repoint
 from integrity.scope import Scope
-from integrity.statement import Statement, compose, from_queryset, joined, name, value
+from integrity.statement import Part, Statement, compose, from_queryset, joined, name, value
 
 if TYPE_CHECKING:
     from integrity.rules.base import Rule
@@ -46,7 +46,7 @@ class KeepOne(Repair):
         surplus = surplus_rows(unique, scope, using)
         owners = [name(f"owner__{label}") for label in unique.labels]
         pks = pk_columns(rule.model)
-        columns = [
+        columns: list[Part] = [
             compose("{op}::text AS op", op=value(DELETE)),
             *owners,
             *(compose("{pk} AS {row}", pk=name(f"gone__{pk}"), row=name(f"row__{pk}")) for pk in pks),
@@ -57,7 +57,7 @@ class KeepOne(Repair):
 
 def surplus_rows(rule: Unique, scope: Scope, using: str) -> Statement:
     """A SELECT of the rows to delete, ``gone__<pk>``, with the row that stays, ``kept__<pk>``, and ``owner__<key>``."""
-    window = {"partition_by": list(rule.by), "order_by": _order(rule)}
+    window: dict[str, Any] = {"partition_by": list(rule.by), "order_by": _order(rule)}
     pks = pk_columns(rule.model)
     columns: dict[str, Any] = {f"integrity_owner_{i}": part for i, part in enumerate(rule.by)}
     columns |= {f"integrity_gone_{i}": F(field.name) for i, field in enumerate(rule.model._meta.pk_fields)}

@@ -234,8 +234,8 @@ def counted():
 @pytest.mark.parametrize(
     "change",
     [
-        "INSERT INTO toy_entry (account_id, amount, void)"
-        " VALUES (%(a)s, 5, false), (%(b)s, 7, true), (%(a)s, NULL, false)",
+        "INSERT INTO toy_entry (account_id, amount, void) VALUES (%(a)s, 5, false), (%(b)s, 7, true)",
+        "INSERT INTO toy_entry (account_id, amount, void) VALUES (%(a)s, NULL, false)",
         "UPDATE toy_entry SET amount = amount * 2, void = NOT void",
         "UPDATE toy_entry SET account_id = %(b)s WHERE amount = 1",
         "DELETE FROM toy_entry WHERE amount = 1",
