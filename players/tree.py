@@ -43,6 +43,9 @@ def subtree_totals() -> "QuerySet[Group, dict[str, Any]]":
 def ancestors(groups: Iterable[int]) -> "QuerySet[Group, int]":
     """The ids of `groups` and of every group above them, each once, in ascending order (the order to lock them in)."""
     start = list(groups)
+    if not start:
+        # Django leaves an empty branch out of a UNION, and half a recursion is none.
+        return Group.objects.none().values_list("id", flat=True)
 
     def pairs(above: CTE) -> "QuerySet[Any, Any]":
         first = Group.objects.filter(id__in=start).values("parent_id", node=F("id"))
