@@ -167,11 +167,14 @@ def _analyze_one(rule: Rule, run: Run, scope: Scope, sample: int) -> RuleReport:
 def preview(
     rule: Rule, strategy: str, keys: Sequence[Key], *, limit: int, using: str = DEFAULT_DB_ALIAS
 ) -> list[PlannedChange]:
-    """The first rows that a repair would write for some keys as things are now; nothing is locked or written."""
+    """What a repair would write for some keys as things are now; nothing is locked or written.
+
+    limit: how many rows for each key, the first that would go.
+    """
     found: list[PlannedChange] = []
     with transaction.atomic(using=using):
         for step in rule.strategy(strategy)[1]:
             for write in step.plan(rule, Scope.of(keys), using):
-                found += Plan(rule, write, connections[using]).sample(limit)
+                found += Plan(rule, write, connections[using]).first_of_each(limit)
         transaction.set_rollback(True, using=using)
-    return found[:limit]
+    return found

@@ -208,12 +208,26 @@ class Plan:
             same=self.same_row("t", "p"),
         )
 
+    def first_of_each(self, limit: int) -> list[PlannedChange]:
+        """The first rows planned for each violation, in the order in which they were planned."""
+        rows = fetch(
+            self.connection,
+            compose(
+                "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {owners} ORDER BY ctid) AS place FROM {plan})"
+                " AS p WHERE place <= {limit} ORDER BY {owners}, place",
+                plan=self.relation,
+                owners=names(self.owners),
+                limit=value(limit),
+            ),
+        )
+        return [self._change(row) for row in rows]
+
     def sample(self, limit: int) -> list[PlannedChange]:
         """The first planned rows, in the order of the violations that they cure."""
         rows = fetch(
             self.connection,
             compose(
-                "SELECT * FROM {plan} ORDER BY {owners} LIMIT {limit}",
+                "SELECT * FROM {plan} ORDER BY {owners}, ctid LIMIT {limit}",
                 plan=self.relation,
                 owners=names(self.owners),
                 limit=value(limit),

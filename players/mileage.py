@@ -9,16 +9,16 @@ from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS
 
-from integrity import Derived
+from integrity import Derived, records, statuses
 from integrity.conf import conf
 from integrity.engine import analyze, preview
 from integrity.exceptions import UsageError
 from integrity.keys import Key
-from integrity.look import keys_beyond
+from integrity.look import keys_beyond, look
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
-from integrity.reports import Finding, PlannedChange, Report
+from integrity.reports import Finding, PlannedChange, Report, RuleReport
 from integrity.scope import Scope
 from players.models import Group, Membership, Player
 from players.tree import ancestors
@@ -74,16 +74,42 @@ def fix_mileage(
     if strategy not in STRATEGIES:
         raise UsageError(f"--strategy {strategy!r} is unknown. Known: {', '.join(STRATEGIES)}.")
     players, groups = (cast("Derived", registry.get(label)) for label in (ADDS_UP, GROUP_ADDS_UP))
-    keys = selection.keys()
-    if selection.threshold:
-        keys = {
-            rule.label: keys_beyond(rule, selection.threshold, Scope.of(keys.get(rule.label)), DEFAULT_DB_ALIAS)
-            for rule in (players, groups)
-        }
+    scopes = {rule: _scope(rule, selection) for rule in (players, groups)}
+    found = {rule.label: _found(rule, scope) for rule, scope in scopes.items()}
+    keys = {
+        rule.label: keys_beyond(rule, selection.threshold, scope, DEFAULT_DB_ALIAS) for rule, scope in scopes.items()
+    }
     chosen = strategy + (OLDEST_FIRST if oldest_first else "")
     report = repair([(players, chosen), (groups, "recompute")], keys=keys, sample=limit, **options)
+    for rule in report.rules:
+        _count_all(rule, found[rule.rule], len(keys[rule.rule]), selection.threshold)
     explain(report, selection, limit)
+    for rule in report.rules:
+        if rule.strategy.startswith(STRATEGIES[0]) and any(_is_less(finding) for finding in rule.sample):
+            rule.notes.append(f"What history lacks (LESS) takes --strategy {STRATEGIES[1]}.")
     return report
+
+
+def _scope(rule: Derived, selection: Selection) -> Scope:
+    return Scope(
+        keys=Scope.of(selection.keys().get(rule.label)).keys, without=records.accepted_keys(rule, DEFAULT_DB_ALIAS)
+    )
+
+
+def _found(rule: Derived, scope: Scope) -> RuleReport:
+    found = RuleReport(rule.label)
+    look(rule, scope, DEFAULT_DB_ALIAS, found)
+    return found
+
+
+def _count_all(rule: RuleReport, found: RuleReport, beyond: int, threshold: Decimal) -> None:
+    """Count what the threshold kept from the repair as well: it is still wrong."""
+    below = (found.violations or 0) - beyond
+    rule.checked = found.checked
+    if below > 0:
+        rule.violations = (rule.violations or 0) + below
+        rule.status = statuses.worst([rule.status, statuses.VIOLATED])
+        rule.notes.append(f"Of these {below} {'differs' if below == 1 else 'differ'} by up to {threshold} km and stay.")
 
 
 def explain(report: Report, selection: Selection, limit: int) -> None:
@@ -93,6 +119,10 @@ def explain(report: Report, selection: Selection, limit: int) -> None:
         rule.notes += _unlisted(len(rule.sample) - len(listed), selection.threshold)
         tell = _tell_players if rule.rule == ADDS_UP else _tell_groups
         rule.sample = tell(listed[:limit])
+
+
+def _is_less(finding: Finding) -> bool:
+    return bool(finding.evidence["direction"] == "LESS")
 
 
 def difference(finding: Finding) -> Decimal:
@@ -106,7 +136,7 @@ def _beyond(finding: Finding, threshold: Decimal) -> bool:
 
 
 def _unlisted(count: int, threshold: Decimal) -> list[str]:
-    return [f"{count} differences of up to {threshold} km are not listed."] if count else []
+    return [f"Not listed: {count} with a difference of up to {threshold} km."] if count else []
 
 
 def _tell_players(findings: Sequence[Finding]) -> list[Finding]:
@@ -114,7 +144,7 @@ def _tell_players(findings: Sequence[Finding]) -> list[Finding]:
     names = {player.pk: str(player) for player in Player.objects.filter(pk__in=[key[0] for key in keys])}
     suspects: dict[Key, list[dict[str, Any]]] = {}
     if keys:
-        planned = preview(registry.get(ADDS_UP), STRATEGIES[1], keys, limit=SUSPECTS * len(keys))
+        planned = preview(registry.get(ADDS_UP), STRATEGIES[1], keys, limit=SUSPECTS)
         for change in planned:
             suspects.setdefault(change.owner, []).append(_suspect(change))
     return [
@@ -124,7 +154,7 @@ def _tell_players(findings: Sequence[Finding]) -> list[Finding]:
                 "player": names.get(finding.key[0]),
                 **finding.evidence,
                 **_direction(difference(finding)),
-                "suspects": suspects.get(finding.key, [])[:SUSPECTS],
+                "suspects": suspects.get(finding.key, []),
             },
         )
         for finding in findings
@@ -133,14 +163,9 @@ def _tell_players(findings: Sequence[Finding]) -> list[Finding]:
 
 def _suspect(change: PlannedChange) -> dict[str, Any]:
     """The history row most likely at fault, or the hour in which one is missing."""
-    if change.op == "insert":
+    if "hour" in change.new:
         return {"hour": change.new["hour"], "device": None, "distance_km": None, "why": "distance is missing here"}
-    return {
-        "hour": change.evidence.get("hour"),
-        "device": change.evidence.get("device"),
-        "distance_km": change.old["distance_km"],
-        "why": change.evidence.get("why", "distance is missing here"),
-    }
+    return {**change.evidence, "distance_km": change.old["distance_km"]}
 
 
 def _tell_groups(findings: Sequence[Finding]) -> list[Finding]:

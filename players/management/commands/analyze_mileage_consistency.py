@@ -53,6 +53,7 @@ class Command(EngineCommand):
             )
             self.finish(report, options)
             return
+        self.verb = "repair"
         self.require_yes_to_open_brake(options)
 
         def fix(*, dry_run: bool) -> Report:
