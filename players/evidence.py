@@ -13,6 +13,7 @@ from django.db.models import (
     Max,
     Min,
     OuterRef,
+    Q,
     Subquery,
     Value,
     When,
@@ -58,18 +59,38 @@ def _switched(neighbour: Any, earlier: Any, later: Any) -> Any:
     )
 
 
-def suspicion() -> Any:
-    """0 for an hour on two devices, 1 next to a device switch, 2 otherwise: the first are removed first."""
-    return Case(
-        When(two_devices(), then=Value(0)), *(When(side, then=Value(1)) for side in _switches()), default=Value(2)
+def in_running_session() -> Any:
+    """History has a part of the open session: what was flushed of it may have been flushed again."""
+    session = "player__open_session__"
+    return Q(
+        device_id=F(f"{session}device_id"),
+        hour__gte=TruncHour(F(f"{session}started_at"), tzinfo=UTC),
+        hour__lte=F(f"{session}last_activity"),
+        **{f"{session}flushed_km__gt": 0},
     )
+
+
+def _evidence() -> list[tuple[Any, str]]:
+    """Conditions from the strongest suspicion to the weakest, and what each says."""
+    switches = [(side, "next to a device switch") for side in _switches()]
+    return [
+        (two_devices(), "the same hour on two devices"),
+        (in_running_session(), "in the running session"),
+        *switches,
+    ]
+
+
+def suspicion() -> Any:
+    """A rank by which surplus rows are removed: the lowest first, and those of no evidence last."""
+    ranked = enumerate(dict.fromkeys(why for _, why in _evidence()))
+    ranks = {why: rank for rank, why in ranked}
+    return Case(*(When(found, then=Value(ranks[why])) for found, why in _evidence()), default=Value(len(ranks)))
 
 
 def why_suspect(otherwise: str) -> Any:
     """The same in words."""
     return Case(
-        When(two_devices(), then=Value("the same hour on two devices")),
-        *(When(side, then=Value("next to a device switch")) for side in _switches()),
+        *(When(found, then=Value(why)) for found, why in _evidence()),
         default=Value(f"the {otherwise}"),
         output_field=CharField(),
     )
