@@ -89,7 +89,7 @@ def require_declared(models: Iterable[type[Model]], connection: Any) -> None:
                 raise Refused(
                     f"{opts.db_table}.{field.column} is {found[field.column]} {where},"
                     f" and {opts.label} declares {declared}."
-                    " Run: manage.py migrate"
+                    " Change the one or the other; if a migration is missing, run: manage.py migrate"
                 )
 
 

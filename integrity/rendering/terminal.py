@@ -152,7 +152,7 @@ def findings_table(rule: RuleReport) -> Table | None:
     evidence = list(found[0].evidence)
     rows = []
     for f in found:
-        differences = [apart_signed(f.actual[c], f.expected.get(c)) for c in f.actual]
+        differences = [_difference(declared, f.actual[c], f.expected.get(c)) for c in f.actual]
         rows.append(
             [
                 declared.key_as_json(f.key),
@@ -168,6 +168,13 @@ def findings_table(rule: RuleReport) -> Table | None:
 
 def _one(values: dict[str, Any]) -> str:
     return show(next(iter(values.values()))) if len(values) == 1 else show(values)
+
+
+def _difference(rule: Rule, actual: Any, expected: Any) -> str:
+    """How far what is wrong is off: the stored value, or the rows where the column is the master."""
+    if getattr(rule, "truth", "rows") == "column":
+        return apart_signed(expected, actual)
+    return apart_signed(actual, expected)
 
 
 def apart_signed(actual: Any, expected: Any) -> str:
