@@ -50,8 +50,7 @@ class Batches:
                 if not isinstance(error.__cause__, _PASSING):
                     raise
                 met = error
-                # A random pause, so that two that collided do not collide again.
-                time.sleep(0.05 * 2**attempt * (0.5 + random.random()))  # noqa: S311
+                _pause(attempt)
         if len(keys) == 1:
             self.skip(keys, sentence(met))
             return set()
@@ -67,8 +66,16 @@ class Batches:
             if self.attempts[key] < conf().LOCK_RETRIES:
                 again.append(key)
             else:
-                self.skip([key], "its rows kept changing while it was repaired")
+                self._alone(key)
         return again
+
+    def _alone(self, key: Key) -> None:
+        """A key by itself: only then are its locks waited for."""
+        for attempt in range(conf().LOCK_RETRIES):
+            if not self._try([key], conf().LOCK_RETRIES):
+                return
+            _pause(attempt)
+        self.skip([key], "its rows kept changing or stayed locked while it was repaired")
 
     def _adapt(self, seconds: float) -> None:
         wished = conf().BATCH_SECONDS
@@ -76,3 +83,8 @@ class Batches:
             self.size = max(1, self.size // 2)
         elif seconds < wished / 2:
             self.size = min(self.size * 2, conf().BATCH_KEYS * 4)
+
+
+def _pause(attempt: int) -> None:
+    # Random, so that two that collided do not collide again.
+    time.sleep(0.05 * 2**attempt * (0.5 + random.random()))  # noqa: S311

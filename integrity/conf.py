@@ -21,7 +21,9 @@ class Conf:
     WINDOW_KEYS: int = 50_000
     """Keys that a repair holds in memory between two looks at the whole table."""
     LOCK_TIMEOUT_MS: int = 400
-    """Below PostgreSQL's deadlock_timeout (1 s), so that in a cycle the repair gives up and never the user."""
+    """How long a row is waited for while no other is held, and eight times as long as anything else. Well below
+    PostgreSQL's deadlock_timeout (1 s), so that in a circle of waits the repair gives up and never the user.
+    """
     LOCK_RETRIES: int = 4
     """Attempts at a batch that meets a lock or a deadlock, before it is halved and at last skipped."""
     HEARTBEAT_SECONDS: float = 60.0

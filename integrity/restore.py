@@ -45,16 +45,24 @@ def is_passing(error: DatabaseError) -> bool:
 
 
 def restore(
-    run_: Run, model: type[Model], operation: str, changes: Sequence[int], allowed: set[str], connection: Any
+    run_: Run,
+    model: type[Model],
+    operation: str,
+    changes: Sequence[int],
+    allowed: set[str],
+    connection: Any,
+    *,
+    wait: bool = True,
 ) -> Outcome:
     """Carry out ``operation`` for some changes of one table: the opposite of what was done. Inside a transaction.
 
-    Rows that are not as the run left them are conflicts and stay. Journaled like a repair. Raises NotRestored, and
-    Refused for a trigger that would fire and is not ``allowed``.
+    Rows that are not as the run left them are conflicts and stay. Journaled like a repair. wait: False gives up at a
+    row that somebody holds, for whoever holds rows must not wait. Raises NotRestored, and Refused for a trigger that
+    would fire and is not ``allowed``.
     """
     work = _Restore(run_, model, connection)
     work.gather(changes)
-    conflicts = work.leave_conflicts(operation)
+    conflicts = work.leave_conflicts(operation, wait=wait)
     work.refuse_triggers(operation, allowed)
     count = fetch(connection, Statement(f"SELECT count(*) AS n FROM {BACK}"))[0]["n"]
     written = {UPDATE: work.update, INSERT: work.insert, DELETE: work.delete}[operation]()
@@ -97,7 +105,7 @@ class _Restore:
         )
         self._run(Statement(f"ANALYZE {BACK}"))
 
-    def leave_conflicts(self, operation: str) -> list[Conflict]:
+    def leave_conflicts(self, operation: str, *, wait: bool) -> list[Conflict]:
         """Lock the rows, compare them with what the run left, and drop those that are otherwise."""
         if operation == INSERT:
             why = Statement("'a row with this key exists again'")
@@ -105,7 +113,8 @@ class _Restore:
         else:
             self._run(
                 compose(
-                    "SELECT FROM {table} AS t JOIN integrity_back AS b ON {same} ORDER BY {pk} FOR UPDATE OF t",
+                    "SELECT FROM {table} AS t JOIN integrity_back AS b ON {same} ORDER BY {pk} FOR UPDATE OF t {wait}",
+                    wait=Statement("" if wait else "NOWAIT"),
                     **self.parts,
                 )
             )

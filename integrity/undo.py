@@ -171,7 +171,13 @@ class _Undo:
                 table, rule, operation = _kind(changes[0])
                 ids = [change.pk for change in changes]
                 outcome = restore.restore(
-                    self.run, model_of(table), operation, ids, set(self.of.options["triggers"]), self.connection
+                    self.run,
+                    model_of(table),
+                    operation,
+                    ids,
+                    set(self.of.options["triggers"]),
+                    self.connection,
+                    wait=len(batch) == 1,
                 )
                 self.observer.reaches("restored")
                 outcomes.append((rule, outcome))

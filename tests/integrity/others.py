@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import psycopg
@@ -23,11 +24,9 @@ class Other:
         self.connection.close()
         self.watch.close()
 
-    def begin(self, statement: str, params: Sequence[Any] = ()) -> int:
+    def begin(self, statement: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> int:
         """A statement of a transaction that goes on. The rows that it met."""
         return self.connection.execute(statement, params).rowcount
-
-    also = begin
 
     def commit(self) -> None:
         self.connection.commit()
@@ -52,6 +51,13 @@ class Other:
 
     def cancel(self, pid: int) -> None:
         self.watch.execute("SELECT pg_cancel_backend(%s)", [pid])
+
+    def await_wait(self, pid: int | None = None) -> None:
+        """Come back when a backend, or that of this user, waits for a lock."""
+        limit = time.monotonic() + 10
+        while not self.waits(pid or self.pid):
+            assert time.monotonic() < limit
+            time.sleep(0.002)
 
     def waits(self, pid: int) -> bool:
         """True while a backend waits for a lock."""
