@@ -35,6 +35,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 USE_I18N = False
+FORMAT_MODULE_PATH = "config.formats"
 USE_TZ = True
 
 INSTALLED_APPS = [
@@ -96,6 +97,7 @@ PLAYERS = {
 }
 DATABASES: dict[str, Any] = {"default": database_url.parse(DATABASE_URL)}
 
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
@@ -120,3 +122,33 @@ STRICT: dict[str, list[str]] = {
 THEMED = {"script-src": ["'self'", "'unsafe-eval'"], "style-src": ["'self'", "'unsafe-inline'"]}
 SECURE_CSP = STRICT
 SECURE_CSP_BY_PATH = {"/admin/": STRICT if PLAIN_ADMIN else STRICT | THEMED}
+
+TEAL = {
+    "50": "oklch(97.5% .015 180)",
+    "100": "oklch(94% .035 180)",
+    "200": "oklch(89% .06 180)",
+    "300": "oklch(82% .085 180)",
+    "400": "oklch(72% .095 180)",
+    "500": "oklch(60% .09 180)",
+    "600": "oklch(48% .082 178)",
+    "700": "oklch(42% .072 178)",
+    "800": "oklch(36% .06 178)",
+    "900": "oklch(31% .05 178)",
+    "950": "oklch(22% .035 178)",
+}
+UNFOLD = {
+    "SITE_TITLE": "Holdtrue",
+    "SITE_HEADER": "Holdtrue",
+    "SITE_SYMBOL": "verified",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/players/icon.svg"}],
+    "COLORS": {"primary": TEAL},
+}
+
+# Django's own default is silent about a failed request unless DEBUG is on.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"django": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="WARNING")}},
+}

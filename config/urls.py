@@ -1,10 +1,18 @@
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from config.api import api
+
+if not settings.PLAIN_ADMIN:
+    from config import accounts  # noqa: F401  (registers its pages)
+
+admin.site.site_title = admin.site.site_header = "Holdtrue"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/", api.urls),
+    path("favicon.ico", RedirectView.as_view(url="/static/players/icon.svg")),
     path("", include("players.pages.urls")),
 ]

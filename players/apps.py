@@ -3,3 +3,4 @@ from django.apps import AppConfig
 
 class PlayersConfig(AppConfig):
     name = "players"
+    verbose_name = "Mileage"

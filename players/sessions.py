@@ -43,6 +43,11 @@ TAKE_IDLE = """
 COUNT_IDLE = """
     SELECT count(*), COALESCE(sum(distance_km - flushed_km), 0) FROM players_opensession WHERE last_activity < %s
 """
+LOCK = "SELECT id FROM players_player WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+# A statement of its own after the lock: what was ridden while it waited is seen.
+TAKE = (
+    "SELECT player_id, distance_km - flushed_km FROM players_opensession WHERE player_id = ANY(%s) ORDER BY player_id"
+)
 FORGET_KEYS = """
     DELETE FROM players_idempotencykey WHERE id IN (
         SELECT id FROM players_idempotencykey WHERE at < %s LIMIT %s FOR UPDATE SKIP LOCKED)
@@ -76,6 +81,16 @@ def close(players: Sequence[int]) -> None:
     """The same, and end the sessions."""
     execute(FLUSH, [list(players)])
     execute(CLOSE, [list(players)])
+
+
+def close_sessions(players: Sequence[int]) -> Closed:
+    """Close the sessions of these players now; whoever has none is left out."""
+    # One transaction, and the players' rows first, as in a report: nothing is ridden between history and the end.
+    with transaction.atomic():
+        execute(LOCK, [list(players)])
+        taken: list[tuple[int, Decimal]] = execute(TAKE, [list(players)])
+        close([player for player, _ in taken])
+        return Closed(len(taken), sum((km for _, km in taken), Decimal(0)))
 
 
 def close_idle_sessions(idle: timedelta = IDLE, *, now: datetime | None = None, dry_run: bool = False) -> Closed:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import DecimalField, F, QuerySet, Sum
+from django.db.models import Count, DecimalField, F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.db.models.sql.constants import LOUTER
 from django_cte import CTE, with_cte
@@ -23,11 +23,7 @@ def subtree_totals() -> "QuerySet[Group, dict[str, Any]]":
     The value is the sum of `distance_total` over the distinct players of the group and all groups below it: a player
     in two classes of a school counts once in the school. Hidden players count; a group without players has 0.
     """
-    below = CTE.recursive(_pairs_below, name="below")
-    riders = CTE(
-        below.join(Membership, group_id=below.col.node).values("player_id", root=below.col.root).distinct(),
-        name="riders",
-    )
+    below, riders = _riders_below()
     totals = CTE(
         riders.join(Player, id=riders.col.player_id).values(root=riders.col.root).annotate(km=Sum("distance_total")),
         name="totals",
@@ -38,6 +34,13 @@ def subtree_totals() -> "QuerySet[Group, dict[str, Any]]":
         below, riders, totals, select=every_group.values(key=F("id"), value=value)
     )
     return rows
+
+
+def subtree_riders() -> dict[int, int]:
+    """The number of distinct players of each group's subtree, by group id; groups without any are left out."""
+    below, riders = _riders_below()
+    counted = riders.queryset().values_list(riders.col.root).annotate(n=Count("player_id")).order_by()
+    return dict(with_cte(below, riders, select=counted))
 
 
 def ancestors(groups: Iterable[int]) -> "QuerySet[Group, int]":
@@ -73,6 +76,16 @@ def descendants(group: int) -> "QuerySet[Group, int]":
         "id", flat=True
     )
     return ids
+
+
+def _riders_below() -> tuple[CTE, CTE]:
+    """Every distinct (root, player_id), and the pairs of groups that it is read from."""
+    below = CTE.recursive(_pairs_below, name="below")
+    riders = CTE(
+        below.join(Membership, group_id=below.col.node).values("player_id", root=below.col.root).distinct(),
+        name="riders",
+    )
+    return below, riders
 
 
 def _pairs_below(below: CTE) -> "QuerySet[Any, Any]":

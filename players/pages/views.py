@@ -22,7 +22,7 @@ from players.pages.forms import USUAL_DAYS, ZONES, ReportForm
 from players.reports import Bucket, Mileage, local_midnight, mileage, time_zone
 
 View = Callable[..., HttpResponse]
-LINES = 50
+LINES = 25
 """Players on a leaderboard; `?all=1` shows more of them."""
 MANY_LINES = 1_000
 FOLLOW_SECONDS = 4

@@ -28,6 +28,12 @@ def exact(value: Decimal) -> str:
 
 
 @register.filter
+def exact_km(value: Decimal | None) -> str:
+    """The same with its unit; a dash where there is no distance."""
+    return "-" if value is None else f"{value:,f} km"
+
+
+@register.filter
 def share_of(value: Decimal, most: Decimal) -> str:
     """How long a bar is: percent of the largest, at least a sliver for what is not nothing."""
     return f"{max(value / most * 100, Decimal('0.5')):.1f}" if value and most else "0"
