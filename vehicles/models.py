@@ -16,8 +16,9 @@ from django.db.models import Q
 from django.db.models.functions import Now, Upper
 from django.utils import timezone
 
+from integrity.models import Violation
 from vehicles.readings import IS_READING, MAX_MILES
-from vehicles.triggers import append_only, record_inserts, record_updates
+from vehicles.triggers import append_only, record_corrections, record_inserts, record_updates
 
 FIRST_TIME, LAST_TIME = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -158,6 +159,7 @@ class VehicleEvent(models.Model):
             # The log of a vehicle, readings or not.
             models.Index(fields=["vehicle", "-occurred_at", "-id"], name="vehicle_event_log"),
         ]
+        triggers = [record_corrections]
 
     def __str__(self) -> str:
         miles = "" if self.miles is None else f", {self.miles} miles"
@@ -207,6 +209,38 @@ class MileageChange(models.Model):
 
     def __str__(self) -> str:
         return f"vehicle {self.vehicle_id}: {self.old} to {self.new} by {self.source}"
+
+
+class ReadingCorrection(models.Model):
+    """That the miles of an event were changed after it was entered; written by the database, and never changed."""
+
+    vehicle = models.ForeignKey(Vehicle, models.PROTECT, related_name="reading_corrections", db_index=False)
+    # No constraint: the audit outlives the event.
+    event = models.ForeignKey(
+        VehicleEvent, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="corrections"
+    )
+    old = models.IntegerField(null=True)
+    new = models.IntegerField(null=True)
+    reason = models.TextField(blank=True)
+    at = models.DateTimeField()
+    who = models.CharField(max_length=200)
+    via = models.CharField(max_length=200, help_text="The database user and the program that wrote it.")
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        indexes = [models.Index(fields=["vehicle", "-at"], name="reading_correction_of_vehicle")]
+        triggers = [append_only]
+
+    def __str__(self) -> str:
+        return f"reading {self.event_id}: {self.old} to {self.new} by {self.who}"
+
+
+class Anomaly(Violation):
+    """A reading or an override that a person should look at: what the engine has stored of the rules of this app."""
+
+    class Meta:
+        proxy = True
+        verbose_name_plural = "anomalies"
 
 
 class ServiceReminder(models.Model):

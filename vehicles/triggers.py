@@ -45,6 +45,14 @@ CHANGES = f"""
     ORDER BY n.id;
 """  # noqa: S608
 
+CORRECTIONS = f"""
+    INSERT INTO vehicles_readingcorrection (vehicle_id, event_id, old, new, reason, at, who, via)
+    SELECT n.vehicle_id, n.id, o.miles, n.miles, {WHY}, clock_timestamp(), left({WHO}, 200), left({VIA}, 200)
+    FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id
+    WHERE n.miles IS DISTINCT FROM o.miles
+    ORDER BY n.id;
+"""  # noqa: S608
+
 FROM_BOTH = "new_rows AS n JOIN old_rows AS o ON o.id = n.id"
 
 
@@ -68,6 +76,7 @@ record_inserts = Record("record_inserts", "insert", OVERRIDES.format(previous="N
 record_updates = Record(
     "record_updates", "update", OVERRIDES.format(previous="o.current_mileage_override", rows=FROM_BOTH) + CHANGES
 )
+record_corrections = Record("record_corrections", "update", CORRECTIONS)
 
 
 def pgid(trigger: pgtrigger.Trigger, model: Any) -> str:
