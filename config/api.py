@@ -10,9 +10,12 @@ from ninja import NinjaAPI, Swagger
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
+from config.auth import GlobalKey, Staff
 from players.api import router as players
 from players.exceptions import Malformed, TooLarge, WrongMediaType
 from players.problems import STATUSES, explain, problem
+from vehicles.api import router as vehicles
+from vehicles.exceptions import Invalid, Unknown, VehiclesError
 
 LARGEST_BODY = 16_384
 DESCRIPTION = """
@@ -53,6 +56,7 @@ api = NinjaAPI(
     docs_url="/docs",
 )
 api.add_router("", players)
+api.add_router("/vehicles", vehicles, auth=[GlobalKey(), Staff("vehicles", "vehicle")])
 
 
 def answer(request: HttpRequest, error: Exception) -> HttpResponse:
@@ -66,6 +70,15 @@ def answer(request: HttpRequest, error: Exception) -> HttpResponse:
 
 for kind in STATUSES:
     api.exception_handler(kind)(answer)
+
+
+@api.exception_handler(Unknown)
+@api.exception_handler(Invalid)
+def refused(request: HttpRequest, error: VehiclesError) -> HttpResponse:
+    """What a verb about vehicles refuses."""
+    status = 404 if isinstance(error, Unknown) else 422
+    fields = [(error.field, str(error))] if error.field else []
+    return api.create_response(request, problem(status, str(error), fields), status=status)
 
 
 @api.exception_handler(ValidationError)

@@ -1,0 +1,47 @@
+"""Who may use what is not public: programs with a global API key, and people signed in to the administration."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja.security import APIKeyHeader, SessionAuth
+
+from players import limits
+from players.exceptions import NoKey, WrongKey
+from players.keys import HEADER, check_key
+
+READING = ("GET", "HEAD", "OPTIONS")
+
+
+class GlobalKey(APIKeyHeader):
+    """A global API key; that of a device opens nothing but its own reports."""
+
+    param_name = HEADER
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> str | None:
+        """The name that the audit gets. Raises WrongKey; None leaves it to the session."""
+        if key is None:
+            return None
+        record = check_key(key)
+        limits.count_key(record.prefix)
+        if record.device_id is not None:
+            raise WrongKey("This key serves one device. Send a global one.", HEADER)
+        return f"key {record.name}"
+
+
+class Staff(SessionAuth):
+    """Staff with the permissions that the administration asks for as well: to view, or else to change, a model."""
+
+    def __init__(self, app: str, model: str) -> None:
+        super().__init__(csrf=True)
+        self.view, self.change = f"{app}.view_{model}", f"{app}.change_{model}"
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        """The name that the audit gets. Raises NoKey and WrongKey."""
+        user = request.user
+        if not user.is_authenticated:
+            limits.count_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+            raise NoKey(f"Send a global API key in the header {HEADER}, or sign in to the administration.", HEADER)
+        needed = self.view if request.method in READING else self.change
+        if not (user.is_staff and (user.has_perm(needed) or user.has_perm(self.change))):
+            raise WrongKey(f"{user.get_username()} lacks the permission {needed}.")
+        return user.get_username()
