@@ -109,7 +109,7 @@ def _count_all(rule: RuleReport, found: RuleReport, beyond: int, threshold: Deci
     if below > 0:
         rule.violations = (rule.violations or 0) + below
         rule.status = statuses.worst([rule.status, statuses.VIOLATED])
-        rule.notes.append(f"Of these {below} {'differs' if below == 1 else 'differ'} by up to {threshold} km and stay.")
+        rule.notes.append(f"Left alone: {below} with a difference of up to {threshold} km.")
 
 
 def explain(report: Report, selection: Selection, limit: int) -> None:
