@@ -11,11 +11,13 @@ from django.db import DatabaseError
 from psycopg import errors
 
 from integrity.conf import conf
-from integrity.exceptions import sentence
+from integrity.exceptions import Harm, sentence
 from integrity.keys import Key
 
 # Somebody else was faster: worth another try. IntegrityError: a row that we insert was inserted meanwhile.
 _PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.IntegrityError)
+# What a repair breaks it breaks each time; what somebody else broke between two looks, only once.
+_PROOFS = 3
 
 
 class Batches:
@@ -46,6 +48,10 @@ class Batches:
         for attempt in range(attempts):
             try:
                 return self.batch(keys)
+            except Harm:
+                if attempt == min(attempts, _PROOFS) - 1:
+                    raise
+                _pause(attempt)
             except DatabaseError as error:
                 if not isinstance(error.__cause__, _PASSING):
                     raise

@@ -40,6 +40,10 @@ class Refused(EngineError):
     """A repair or undo that was stopped before it wrote anything."""
 
 
+class Harm(Refused):
+    """A batch after which a rule is broken that was not before, or is broken more."""
+
+
 class RunInProgress(Refused):
     """Another run works on the same rule."""
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from integrity import records
 from integrity.conf import conf
 from integrity.enforcement.declared import our_triggers
-from integrity.exceptions import Refused, UsageError
+from integrity.exceptions import Harm, Refused, UsageError
 from integrity.keys import Key, pk_columns
 from integrity.models import Run
 from integrity.plan import Plan
@@ -198,12 +198,12 @@ class DoNoHarm:
         return {rule: self._look(rule) for rule in self.keys}
 
     def check(self) -> dict[Rule, Seen]:
-        """What breaks each rule now. Raises Refused naming the rule that is broken anew, or more than before."""
+        """What breaks each rule now. Raises Harm naming the rule that is broken anew, or more than before."""
         after = self.look_again()
         for rule, violations in after.items():
             for key, row in violations.items():
                 if worse(self.before[rule].get(key), row):
-                    raise Refused(harm(rule, key, row))
+                    raise Harm(harm(rule, key, row))
         return after
 
     def is_as_before(self, rule: Rule, key: Key, row: dict[str, Any]) -> bool:

@@ -372,3 +372,18 @@ def test_a_correction_that_somebody_else_inserts_first_is_added_to(other):
     assert report.status == "clean"
     assert Posting.objects.filter(ledger=3, correction=True).get().amount == Decimal(3)
     assert Ledger.objects.get(pk=3).total == postings(3)
+
+
+# Damage by others
+
+
+@pytest.mark.usefixtures("ledgers")
+def test_what_somebody_else_breaks_meanwhile_is_not_taken_for_our_harm(other):
+    oldest = Posting.objects.filter(ledger=4).earliest("id").pk
+
+    def damage():
+        other.commits("UPDATE toy_posting SET amount = amount + 100 WHERE id = %s", [oldest])
+
+    report = worlds.perform("ledgers", keys=[2, 4], observer=At("written", damage))
+    assert report.status == "clean"
+    assert postings(2) == postings(4) == 10

@@ -117,6 +117,9 @@ def perform(
     """Repair a world, or undo a run of it."""
     if verb == "undo":
         return undo(run or 0, observer=observer, actor="ann")
+    if world == "players":
+        rules = [("players.mileage_adds_up", "recalculate_from_player"), ("players.group_total_adds_up", "recompute")]
+        return repair([(registry.get(rule), strategy) for rule, strategy in rules], observer=observer, actor="ann")
     found = WORLDS[world]
     registry.register("toy", [found.rule])
     try:
