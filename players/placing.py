@@ -41,7 +41,9 @@ def place_group(group: Group) -> None:
         was = Group.objects.values_list("parent", flat=True).get(pk=group.pk)
         moved = was != group.parent_id
         if moved:
-            riders = Membership.objects.filter(group__in=list(descendants(group.pk))).values("player")
+            # Their ids first: PostgreSQL may leave a row out that moves while a join waits for its lock.
+            members = Membership.objects.filter(group__in=list(descendants(group.pk)))
+            riders = list(members.values_list("player", flat=True).distinct())
             # Whoever rides now waits: its distance goes where the tree says when the ride was recorded.
             list(Player.objects.select_for_update(no_key=True).filter(pk__in=riders).order_by("pk").values_list("pk"))
             concerned = lock_groups({*above, *(ancestors([was]) if was else [])})

@@ -4,7 +4,7 @@ A flush adds the part of a session that is not in history yet to the row of the 
 session's last activity. Whoever flushes holds the locks of the players' rows, so a part is written once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -34,11 +34,13 @@ FLUSH = """
 """
 MARK_FLUSHED = "UPDATE players_opensession SET flushed_km = distance_km WHERE player_id = ANY(%s)"
 CLOSE = "DELETE FROM players_opensession WHERE player_id = ANY(%s)"
+IDLE_AFTER = """
+    SELECT player_id FROM players_opensession WHERE last_activity < %s AND player_id > %s ORDER BY player_id LIMIT %s
+"""
 # Whoever rides now holds a lock, and is not idle: skipped instead of waited for, this takes part in no deadlock.
-TAKE_IDLE = """
-    SELECT s.player_id, s.distance_km - s.flushed_km FROM players_opensession s
-    JOIN players_player p ON p.id = s.player_id
-    WHERE s.last_activity < %s ORDER BY s.player_id LIMIT %s FOR NO KEY UPDATE OF s, p SKIP LOCKED
+LOCK_PLAYERS = "SELECT id FROM players_player WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+STILL_IDLE = """
+    SELECT player_id, distance_km - flushed_km FROM players_opensession WHERE player_id = ANY(%s) AND last_activity < %s
 """
 COUNT_IDLE = """
     SELECT count(*), COALESCE(sum(distance_km - flushed_km), 0) FROM players_opensession WHERE last_activity < %s
@@ -104,7 +106,8 @@ def close_idle_sessions(idle: timedelta = IDLE, *, now: datetime | None = None, 
         [(sessions, km)] = execute(COUNT_IDLE, [until])
         return Closed(sessions, km)
     sessions, km = 0, Decimal(0)
-    while taken := _close_batch(until):
+    for batch in _idle_batches(until):
+        taken = _close_batch(batch, until)
         sessions, km = sessions + len(taken), km + sum(km for _, km in taken)
     [(busy, _)] = execute(COUNT_IDLE, [until])
     forgotten = _forget_keys(now - KEYS_ARE_KEPT)
@@ -112,10 +115,20 @@ def close_idle_sessions(idle: timedelta = IDLE, *, now: datetime | None = None, 
     return Closed(sessions, km, busy, forgotten)
 
 
-def _close_batch(until: datetime) -> list[tuple[int, Decimal]]:
+def _idle_batches(until: datetime) -> Iterator[list[int]]:
+    """Players with idle sessions, in the order of their ids; those that are busy are not met again."""
+    batch = [player for (player,) in execute(IDLE_AFTER, [until, 0, BATCH])]
+    while batch:
+        yield batch
+        batch = [player for (player,) in execute(IDLE_AFTER, [until, batch[-1], BATCH])]
+
+
+def _close_batch(batch: list[int], until: datetime) -> list[tuple[int, Decimal]]:
     # One transaction per batch: between history and the end of the session nothing is counted twice, or not at all.
     with transaction.atomic(durable=True):
-        taken: list[tuple[int, Decimal]] = execute(TAKE_IDLE, [until, BATCH])
+        locked = [player for (player,) in execute(LOCK_PLAYERS, [batch])]
+        # In a statement after the lock: who has ridden on in between is not idle any more.
+        taken: list[tuple[int, Decimal]] = execute(STILL_IDLE, [locked, until])
         if taken:
             close([player for player, _ in taken])
         return taken

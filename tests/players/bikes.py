@@ -41,7 +41,7 @@ def history(player: Player) -> list[tuple[str, int, Decimal]]:
 
 def in_flight(player: Player) -> Decimal | None:
     session = OpenSession.objects.filter(player=player).first()
-    return session and session.distance_km - session.flushed_km
+    return session.distance_km - session.flushed_km if session else None
 
 
 def at_once(*jobs: Callable[[], object]) -> list[object]:
