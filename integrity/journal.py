@@ -27,6 +27,8 @@ from integrity.statement import run as execute
 
 # jsonb_build_object takes 100 arguments.
 _PAIRS = 50
+# RETURNING knows the row before and after.
+_RETURNS_OLD = 180000
 
 CHANGES = Change._meta.db_table
 
@@ -91,36 +93,29 @@ def _delete(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
 
 
 def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
-    sets = [compose("{column} = p.{new}", column=name(c), new=name(f"new__{c}")) for c in plan.sets]
-    parts: dict[str, Part] = {
-        "table": name(plan.model._meta.db_table),
-        "plan": plan.relation,
-        "same": plan.same_row("t", "p"),
-        "key": key_object("t", plan.model),
-        "image": image("t", held),
-    }
-    # The rows are locked, so what this statement sees is what it updates.
-    seen = compose(
-        "SELECT {key} AS key, {image} AS before FROM {table} AS t JOIN {plan} AS p ON p.op = 'update' AND {same}",
-        **parts,
-    )
+    """The image before comes from the row's own OLD; until PostgreSQL 18 brings it, from a second look at the row.
+
+    The second look is part of the update's FROM, where the key finds the row: the guards are estimated to let one row
+    pass, so that a join of the written rows with their images compared each of them with every other.
+    """
+    parts: dict[str, Part] = {"table": name(plan.model._meta.db_table), "plan": plan.relation}
+    seen = Statement("")
+    if plan.connection.pg_version < _RETURNS_OLD:
+        # The rows are locked, so what this statement sees is what it updates.
+        seen = compose("JOIN {table} AS old ON {same}", same=plan.same_row("old", "p"), **parts)
     done = compose(
-        "UPDATE {table} AS t SET {sets} FROM {plan} AS p WHERE p.op = 'update' AND {same} AND {unmoved}"
-        " RETURNING {key} AS key, {image} AS after",
-        sets=joined(", ", sets),
+        "UPDATE {table} AS t SET {sets} FROM {plan} AS p {seen} WHERE p.op = 'update' AND {same} AND {unmoved}"
+        " RETURNING {key} AS key, {before} AS before, {after} AS after",
+        sets=joined(", ", (compose("{column} = p.{new}", column=name(c), new=name(f"new__{c}")) for c in plan.sets)),
+        seen=seen,
+        same=plan.same_row("t", "p"),
         unmoved=plan.unmoved("t", "p"),
+        key=key_object("t", plan.model),
+        before=image("old", held),
+        after=image("t", held),
         **parts,
     )
-    return compose(
-        'WITH seen AS ({seen}), done AS ({done}) INSERT INTO {changes} (run_id, rule, "table", key, before, after)'
-        " SELECT {run}, {rule}, {label}, done.key, seen.before, done.after FROM done JOIN seen USING (key)",
-        seen=seen,
-        done=done,
-        changes=name(CHANGES),
-        run=value(run.pk),
-        rule=value(rule),
-        label=value(plan.model._meta.db_table),
-    )
+    return _journaled(done, run, rule, plan.model)
 
 
 def _insert(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
