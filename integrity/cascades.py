@@ -13,8 +13,9 @@ from django.db.models import CASCADE, SET_NULL, Model
 
 from integrity.conf import conf
 from integrity.exceptions import Refused
-from integrity.keys import Key, column_of, pk_columns
+from integrity.keys import Key, pk_columns
 from integrity.plan import Plan
+from integrity.references import by_key, by_relation, generic_columns, generic_relations
 from integrity.repairs.base import DELETE, UPDATE, Write
 from integrity.schema import ForeignKey, find_model, foreign_keys_to
 from integrity.statement import Statement, compose, fetch, joined, name, names, value
@@ -72,7 +73,7 @@ def reachable(models: Iterable[type[Model]], connection: Any) -> set[type[Model]
         found.add(model)
         keys = ((find_model(key.table), key) for key in foreign_keys_to(model._meta.db_table, connection))
         waiting += [child for child, key in keys if child is not None and _action(child, key) is not None]
-        waiting += [relation.related_model for relation in _generic_relations(model)]
+        waiting += [relation.related_model for relation in generic_relations(model)]
     return found
 
 
@@ -100,13 +101,9 @@ def _references(plan: Plan, connection: Any) -> Iterator[tuple[Write, bool]]:
             continue
         action = _action(model, key)
         sets = key.columns if action == UPDATE else ()
-        yield _write(plan, model, key.columns, key.targets, action or DELETE, sets), action is None
-    for relation in _generic_relations(plan.model):
+        yield _write(plan, model, key, action or DELETE, sets), action is None
+    for relation in generic_relations(plan.model):
         yield _generic(plan, relation), False
-
-
-def _generic_relations(model: type[Model]) -> list[Any]:
-    return [relation for relation in model._meta.private_fields if hasattr(relation, "object_id_field_name")]
 
 
 def _action(model: type[Model], key: ForeignKey) -> str | None:
@@ -122,43 +119,16 @@ def _action(model: type[Model], key: ForeignKey) -> str | None:
     return None
 
 
-def _write(
-    plan: Plan,
-    model: type[Model],
-    columns: tuple[str, ...],
-    targets: tuple[str, ...],
-    operation: str,
-    sets: tuple[str, ...],
-) -> Write:
-    on = joined(
-        " AND ",
-        (
-            compose("c.{column} = t.{target}", column=name(column), target=name(target))
-            for column, target in zip(columns, targets, strict=True)
-        ),
-    )
+def _write(plan: Plan, model: type[Model], key: ForeignKey, operation: str, sets: tuple[str, ...]) -> Write:
     # A row that was pointed elsewhere before it was locked does not go along.
-    return Write(model, _rows(plan, model, on, operation, columns, sets), sets=sets, guards=columns)
+    rows = _rows(plan, model, by_key(key), operation, key.columns, sets)
+    return Write(model, rows, sets=sets, guards=key.columns)
 
 
 def _generic(plan: Plan, relation: Any) -> Write:
-    model = relation.related_model
-    opts = (plan.model._meta.concrete_model or plan.model)._meta
-    object_id, type_ = (
-        column_of(model, relation.object_id_field_name),
-        column_of(model, relation.content_type_field_name),
-    )
-    on = compose(
-        "c.{object_id}::text = t.{pk}::text AND c.{type} = (SELECT id FROM django_content_type"
-        " WHERE app_label = {app} AND model = {model})",
-        object_id=name(object_id),
-        pk=name(pk_columns(plan.model)[0]),
-        type=name(type_),
-        app=value(opts.app_label),
-        model=value(opts.model_name),
-    )
-    guards = (object_id, type_)
-    return Write(model, _rows(plan, model, on, DELETE, guards, ()), guards=guards)
+    guards = generic_columns(relation)
+    rows = _rows(plan, relation.related_model, by_relation(plan.model, relation), DELETE, guards, ())
+    return Write(relation.related_model, rows, guards=guards)
 
 
 def _rows(
@@ -180,13 +150,6 @@ def _rows(
 
 
 def _refuse_unknown(plan: Plan, key: ForeignKey, connection: Any) -> None:
-    on = joined(
-        " AND ",
-        (
-            compose("c.{c} = t.{t}", c=name(column), t=name(target))
-            for column, target in zip(key.columns, key.targets, strict=True)
-        ),
-    )
     found = fetch(
         connection,
         compose(
@@ -196,7 +159,7 @@ def _refuse_unknown(plan: Plan, key: ForeignKey, connection: Any) -> None:
             table=name(plan.model._meta.db_table),
             same=plan.same_row("t", "p"),
             child=name(key.table),
-            on=on,
+            on=by_key(key),
         ),
     )[0]["n"]
     if found:

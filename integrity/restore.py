@@ -17,6 +17,7 @@ from integrity.exceptions import EngineError, Refused
 from integrity.journal import CHANGES, image, keyed
 from integrity.keys import pk_columns
 from integrity.models import Run
+from integrity.references import referring
 from integrity.registry import registry
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.reports import Conflict
@@ -63,8 +64,10 @@ def restore(
     work = _Restore(run_, model, connection)
     work.gather(changes)
     conflicts = work.leave_conflicts(operation, wait=wait)
-    work.refuse_triggers(operation, allowed)
     count = fetch(connection, Statement(f"SELECT count(*) AS n FROM {BACK}"))[0]["n"]
+    if not count:
+        return Outcome(0, conflicts)
+    work.refuse_triggers(operation, allowed)
     written = {UPDATE: work.update, INSERT: work.insert, DELETE: work.delete}[operation]()
     if written != count or work.differing(operation):
         raise NotRestored(
@@ -79,7 +82,7 @@ class _Restore:
     """Statements over one table ``t`` and the changes to take back, in a temporary table ``b``."""
 
     def __init__(self, run_: Run, model: type[Model], connection: Any) -> None:
-        self.run, self.connection = run_, connection
+        self.run, self.model, self.connection = run_, model, connection
         self.label = model._meta.db_table
         self.held = [column for column in columns(self.label, connection) if not column.generated]
         # What triggers keep true is recomputed by them, and so neither compared nor written.
@@ -87,6 +90,7 @@ class _Restore:
         self.parts: dict[str, Part] = {
             "table": name(self.label),
             "same": keyed("t", "b", model, connection),
+            "child": keyed("c", "o", model, connection),
             "image": image("t", self.held),
             "before": compose("(b.before - {kept}::text[])", kept=value(sorted(self.kept))),
             "after": compose("(b.after - {kept}::text[])", kept=value(sorted(self.kept))),
@@ -130,7 +134,26 @@ class _Restore:
                 "DELETE FROM integrity_back AS b WHERE {wrong} RETURNING b.key, {why} AS why", wrong=wrong, why=why
             ),
         )
-        return [Conflict(self.label, _loaded(row["key"]), row["why"]) for row in found]
+        conflicts = [Conflict(self.label, _loaded(row["key"]), row["why"]) for row in found]
+        return conflicts + (self._leave_referred() if operation == DELETE else [])
+
+    def _leave_referred(self) -> list[Conflict]:
+        """Drop rows that others refer to by now: the database would delete or change those without an image."""
+        left: list[Conflict] = []
+        for table, on in referring(self.model, self.connection):
+            # Rows of the same table may go together, until one of them has to stay.
+            together = compose("EXISTS (SELECT FROM integrity_back AS o WHERE {same})", same=self.parts["child"])
+            leaving = compose(
+                "DELETE FROM integrity_back AS b WHERE EXISTS (SELECT FROM {table} AS t JOIN {child} AS c ON {on}"
+                " WHERE {same} AND NOT {together}) RETURNING b.key",
+                child=name(table),
+                on=on,
+                together=together if table == self.label else Statement("false"),
+                **{part: self.parts[part] for part in ("table", "same")},
+            )
+            while found := fetch(self.connection, leaving):
+                left += [Conflict(self.label, _loaded(row["key"]), f"rows of {table} refer to it") for row in found]
+        return left
 
     def refuse_triggers(self, operation: str, allowed: set[str]) -> None:
         written = [column.name for column in (self._changed() if operation == UPDATE else self.held)]
