@@ -8,12 +8,10 @@ from typing import Any
 
 from django.utils import timezone
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
 from integrity.models import Run
 from integrity.rendering.machine import lines
-from integrity.rendering.terminal import status, table
+from integrity.rendering.terminal import fitting, status
 from integrity.rules.base import Rule
 
 
@@ -93,18 +91,8 @@ def print_runs(out: Console, runs: Sequence[Run]) -> None:
     }
     if not any(run.reason for run in runs):
         del columns["reason"]
-    # A narrow terminal gets whole words of fewer columns; JSON and CSV have all of them.
-    unlimited = out.options.update(max_width=10_000)
-    for least in ("lasted", "actor", "started", "reason"):
-        if Measurement.get(out, unlimited, _table(columns)).maximum <= out.width:
-            break
-        columns.pop(least, None)
-    out.print(_table(columns))
-
-
-def _table(columns: dict[str, list[Any]]) -> Table:
     right = ["run", "violations", "changes", "lasted"]
-    return table(list(columns), zip(*columns.values(), strict=True), right=right)
+    out.print(fitting(out, columns, right=right, least=["lasted", "actor", "started", "reason"]))
 
 
 def _verb(run: Run) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Self, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -54,6 +55,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
     return made
 
 
+def fitting(out: Console, columns: Mapping[str, Sequence[Any]], *, right: Sequence[str], least: Sequence[str]) -> Table:
+    """A table of whole words: what a narrow terminal has no room for is left out, ``least`` in this order."""
+    kept, unlimited = dict(columns), out.options.update(max_width=10_000)
+    for column in (*least, ""):
+        made = table(list(kept), zip(*kept.values(), strict=True), right=right)
+        if Measurement.get(out, unlimited, made).maximum <= out.width:
+            break
+        kept.pop(column, None)
+    return made
+
+
 def show(value: Any) -> str:
     """A value as people read it."""
     match value:
@@ -87,7 +99,7 @@ def print_report(
 
     findings: an app's own table of what breaks a rule. next_step: its own advice instead of the engine's.
     """
-    out.print(_summary(report))
+    out.print(_summary(out, report))
     for rule in report.rules:
         if rule.sql:
             out.print(f"\n-- {rule.rule}\n{rule.sql};", soft_wrap=True, markup=False)
@@ -102,7 +114,7 @@ def print_report(
     out.print(Text(f"\n{told}"), soft_wrap=True)
 
 
-def _summary(report: Report) -> Table:
+def _summary(out: Console, report: Report) -> Table:
     """A line for each rule; a column that would hold nothing is left out."""
     if report.verb in ("analyze", "verify"):
         columns = {name: name for name in ("checked", "violations", "new", "resolved", "accepted", "seconds")}
@@ -117,11 +129,12 @@ def _summary(report: Report) -> Table:
     for name in ("accepted", "skipped"):
         if not any(getattr(rule, name) for rule in report.rules):
             columns.pop(name, None)
-    rows = [
-        [_what(rule), status(rule.status), *(_dash(getattr(rule, held)) for held in columns.values())]
-        for rule in report.rules
-    ]
-    return table(["rule", "status", *columns], rows, right=[*columns])
+    cells: dict[str, list[Any]] = {
+        "rule": [_what(rule) for rule in report.rules],
+        "status": [status(rule.status) for rule in report.rules],
+    }
+    cells |= {name: [_dash(getattr(rule, held)) for rule in report.rules] for name, held in columns.items()}
+    return fitting(out, cells, right=[*columns], least=["seconds", "resolved", "new"])
 
 
 def _what(rule: RuleReport) -> str:

@@ -124,12 +124,23 @@ def test_colour_can_be_refused(options, environment):
 @pytest.mark.parametrize("columns", [80, 100])
 @pytest.mark.parametrize(
     "words",
-    [("integrity", "analyze"), ("integrity", "rules"), ("integrity", "runs"), (*REPAIR, "--dry-run")],
+    [
+        ("integrity", "analyze", "players"),
+        ("integrity", "rules"),
+        ("integrity", "runs"),
+        ("integrity", "repair", RULE, "players.group_total_adds_up", *REPAIR[3:], "--dry-run"),
+    ],
     ids=["analyze", "rules", "runs", "repair"],
 )
 def test_the_first_table_fits_the_terminal_and_keeps_names_in_one_piece(words, columns):
     make_group("Class 5b of the school by the river", total=3)
     on_screen("integrity", "analyze", RULE)
-    said = on_screen(*words, columns=columns).out
-    assert widest(said.partition("\n\n")[0]) <= columns
-    assert RULE in said
+    said = on_screen(*words, columns=columns).out.partition("\n\n")[0]
+    assert widest(said) <= columns
+    assert all(label in said for label in words if "." in label)
+
+
+def test_a_narrow_terminal_leaves_a_column_out_before_it_folds_a_name():
+    said = on_screen("integrity", "analyze", "players", columns=80).out.partition("\n\n")[0]
+    assert "players.flushed_is_part_of_session" in said
+    assert ("violations" in said, "seconds" in said) == (True, False)
