@@ -184,6 +184,14 @@ def test_the_newest_hole_of_one_hour_in_a_ride_is_filled():
     assert gap(player) == 5
 
 
+def test_an_hour_that_was_ridden_is_no_hole():
+    player = make_player(stored=16, last_active=FIRST_HOUR + 4 * HOUR)
+    device = make_device()
+    for passed in (0, 2, 3, 4):
+        make_hour(player, device, passed, 3)
+    assert gap(player) == 1
+
+
 def test_a_pause_of_two_hours_is_no_hole():
     player = make_player(stored=16, last_active=FIRST_HOUR + HOUR)
     for passed in (0, 3):
