@@ -1,6 +1,6 @@
 """Anomalies: readings and overrides that a person should look at, accept as they are, or correct."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,7 +65,7 @@ def suspects(vehicle: Reference) -> list[Suspect]:
     """The anomalies of a vehicle as its log is now, accepted ones left out. Raises Unknown."""
     found = find_vehicle(vehicle)
     keys = _keys(found)
-    return [suspect for rule in rules() for suspect in _suspects(rule, _look(rule, keys[rule.label]))]
+    return [suspect for rule in rules() for suspect in suspects_of(rule.label, _look(rule, keys[rule.label]))]
 
 
 def _keys(vehicle: Vehicle) -> dict[str, Sequence[Key]]:
@@ -78,14 +78,14 @@ def _look(rule: Rule, keys: Sequence[Key]) -> list[Finding]:
     return [finding(rule, row) for row in fetch(connection, rule.violations(scope, DEFAULT_DB_ALIAS))]
 
 
-def _suspects(rule: Rule, findings: Iterable[Finding]) -> list[Suspect]:
-    findings = list(findings)
-    if rule.label == STALE:
+def suspects_of(rule: str, findings: Sequence[Finding]) -> list[Suspect]:
+    """What the findings of a rule are about; readings that have gone since are left out."""
+    if rule == STALE:
         return [_stale(found) for found in findings]
     events = VehicleEvent.objects.in_bulk([found.key[0] for found in findings])
     return [
         Suspect(
-            rule=rule.label,
+            rule=rule,
             vehicle=events[found.key[0]].vehicle_id,
             event=found.key[0],
             occurred_at=events[found.key[0]].occurred_at,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Path, Query, Router
+from ninja import Path, Query, Router, Status
 
 from vehicles import anomalies, events, history, mileage, overrides, reminders
 from vehicles.finding import find_event, find_vehicle
@@ -16,6 +16,7 @@ from vehicles.schemas import (
     AcceptedOut,
     AcceptIn,
     CorrectIn,
+    DeleteIn,
     EventChangeIn,
     EventIn,
     EventOut,
@@ -26,7 +27,6 @@ from vehicles.schemas import (
     OverrideIn,
     OverrideOut,
     PageIn,
-    Reason,
     Reference,
     RemindersIn,
     RemindersOut,
@@ -34,6 +34,7 @@ from vehicles.schemas import (
     VehicleMileageOut,
     VehicleProblem,
     VehiclesOut,
+    WhyIn,
 )
 
 router = Router(tags=["vehicles"])
@@ -42,7 +43,6 @@ REFUSED: dict[int, Any] = dict.fromkeys((401, 403, 404, 422, 429, 503), VehicleP
 REFUSED_BODY: dict[int, Any] = REFUSED | dict.fromkeys((400, 413, 415), VehicleProblem)
 Id = Annotated[Reference, Path(description="The number or the uuid of the vehicle.")]
 EventId = Annotated[Reference, Path(description="The number or the uuid of the event.")]
-Why = Annotated[Reason, Query(description="Why, for the audit.")]
 CSV = {"text/csv": {"schema": {"type": "string"}}}
 
 
@@ -74,9 +74,9 @@ def set_override(request: HttpRequest, id: Id, body: OverrideIn) -> dict[str, An
 
 
 @router.delete("/{id}/mileage", response={200: OverrideOut} | REFUSED, summary="Remove the override")
-def clear_override(request: HttpRequest, id: Id, reason: Why = "") -> dict[str, Any]:
+def clear_override(request: HttpRequest, id: Id, query: Query[WhyIn]) -> dict[str, Any]:
     """The log counts again, at once."""
-    vehicle = overrides.clear_override(id, by=_by(request), reason=reason)
+    vehicle = overrides.clear_override(id, by=_by(request), reason=query.reason)
     return _overridden(vehicle, f"No override: the mileage is {vehicle.current_mileage}, computed anew.")
 
 
@@ -119,9 +119,9 @@ def list_events(request: HttpRequest, id: Id, page: Query[EventsIn]) -> dict[str
 
 
 @router.post("/{id}/events", response={201: EventOut} | REFUSED_BODY, summary="Enter an event")
-def create_event(request: HttpRequest, id: Id, body: EventIn) -> tuple[int, VehicleEvent]:
+def create_event(request: HttpRequest, id: Id, body: EventIn) -> Status[VehicleEvent]:
     """A new entry; the mileage follows it."""
-    return 201, events.create_event(id, by=_by(request), **body.dict())
+    return Status(201, events.create_event(id, by=_by(request), **body.dict()))
 
 
 @router.get("/{id}/events/{event_id}", response={200: EventOut} | REFUSED, summary="One event")
@@ -143,12 +143,11 @@ def delete_event(
     request: HttpRequest,
     id: Id,
     event_id: EventId,
-    for_good: Annotated[bool, Query(description="Remove the row; else it stays and can be restored.")] = False,
-    reason: Why = "",
-) -> tuple[int, None]:
+    query: Query[DeleteIn],
+) -> Status[None]:
     """The entry says nothing any more; the mileage follows the rest."""
-    events.delete_event(id, event_id, by=_by(request), reason=reason, for_good=for_good)
-    return 204, None
+    events.delete_event(id, event_id, by=_by(request), reason=query.reason, for_good=query.for_good)
+    return Status(204, None)
 
 
 @router.post("/{id}/events/{event_id}/restore", response={200: EventOut} | REFUSED, summary="Restore an event")

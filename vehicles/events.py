@@ -36,6 +36,7 @@ def create_event(vehicle: Reference, *, by: str, **fields: Any) -> VehicleEvent:
         event = VehicleEvent(vehicle=find_vehicle(vehicle), **fields)
         _require_valid(event)
         event.save(force_insert=True)
+        event.refresh_from_db()
     return event
 
 
@@ -52,6 +53,7 @@ def edit_event(
             setattr(found, field, value)
         _require_valid(found)
         found.save(update_fields=list(fields))
+        found.refresh_from_db()
     return found
 
 

@@ -113,8 +113,11 @@ def per_month(readings: Sequence[Reading]) -> list[Month]:
     """Miles of each month from the first reading to the last, those without any included."""
     months: dict[str, float] = {}
     for before, after in pairwise(readings):
-        driven, lasted = after.distance - before.distance, after.at - before.at
-        for begin, end in _months_between(before.at, after.at):
+        driven = after.distance - before.distance
+        # In UTC: two times of one zone subtract by their clocks, which lose or gain an hour twice a year.
+        first, last = before.at.astimezone(UTC), after.at.astimezone(UTC)
+        lasted = last - first
+        for begin, end in _months_between(first, last):
             share = (end - begin) / lasted if lasted else 1
             month = f"{begin:%Y-%m}"
             months[month] = months.get(month, 0) + driven * share
@@ -123,7 +126,6 @@ def per_month(readings: Sequence[Reading]) -> list[Month]:
 
 def _months_between(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
     """The parts of an interval that lie in one month each; one part for an interval without length."""
-    begin, end = begin.astimezone(UTC), end.astimezone(UTC)
     while True:
         first = begin.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         turn = (first + timedelta(days=32)).replace(day=1)

@@ -17,12 +17,13 @@ from vehicles.models import MileageOverride
 # Every way to mistype digits, and back: a digit too many or too few at the end (ten times), one too many anywhere, two
 # neighbours swapped. Digits are counted from the left.
 SLIPS = """
-    SELECT s.value / 10 AS slip, 'ten times too high' AS slipped WHERE s.value % 10 = 0
-    UNION ALL SELECT s.value::bigint * 10, 'ten times too low'
-    UNION ALL SELECT overlay(s.value::text PLACING '' FROM i FOR 1)::bigint, 'a digit too many'
+    SELECT s.value / 10 AS slip, 'ten times too high' AS slipped, 0 AS rarity WHERE s.value % 10 = 0
+    UNION ALL SELECT s.value::bigint * 10, 'ten times too low', 0
+    UNION ALL SELECT overlay(s.value::text PLACING '' FROM i FOR 1)::bigint, 'a digit too many', 2
         FROM generate_series(1, length(s.value::text)) AS i WHERE length(s.value::text) > 1
     UNION ALL SELECT overlay(s.value::text PLACING reverse(substr(s.value::text, i, 2)) FROM i FOR 2)::bigint,
-        'two digits swapped' FROM generate_series(1, length(s.value::text) - 1) AS i
+        'two digits swapped', 1 FROM generate_series(1, length(s.value::text) - 1) AS i
+        WHERE i > 1 OR substr(s.value::text, 2, 1) <> '0'
 """
 
 # Where the straight line between the neighbours passes; with one neighbour, that one.
@@ -53,7 +54,9 @@ class Mistyped(Ordered):
             " CROSS JOIN LATERAL (SELECT GREATEST(s.previous, s.next - {after}) AS lowest,"
             " LEAST(s.next, s.previous + {before}) AS highest) AS fits"
             " CROSS JOIN LATERAL (SELECT c.* FROM ({slips}) AS c WHERE c.slip BETWEEN fits.lowest AND fits.highest"
-            " ORDER BY abs(c.slip - {line}), c.slip, c.slipped LIMIT 1) AS found"
+            # At an end of the sequence there is no line, so that the commonest slip is the best guess.
+            " ORDER BY CASE WHEN s.previous IS NULL OR s.next IS NULL THEN c.rarity ELSE 0 END,"
+            " abs(c.slip - {line}), c.rarity, c.slip LIMIT 1) AS found"
             " WHERE s.value NOT BETWEEN fits.lowest AND fits.highest AND s.trusted AND {scoped}",
             keys=keys,
             actual=name(f"actual__{self.column}"),
@@ -67,10 +70,10 @@ class Mistyped(Ordered):
         )
 
     def _judged(self, scope: Scope, using: str) -> Statement:
-        """The sequence; a reading at its end is judged by its only neighbour, which must itself fit the one beyond."""
+        """The sequence; a reading at its end has one neighbour, which judges it only if the one beyond confirms it."""
         return compose(
-            "SELECT q.*, (q.previous IS NOT NULL OR lead(q.misfit, 2) OVER w IS NOT TRUE)"
-            " AND (q.next IS NOT NULL OR lag(q.misfit) OVER w IS NOT TRUE) AS trusted"
+            "SELECT q.*, (q.previous IS NOT NULL OR lead(q.misfit, 2) OVER w IS FALSE)"
+            " AND (q.next IS NOT NULL OR lag(q.misfit) OVER w IS FALSE) AS trusted"
             " FROM (SELECT s.*, s.value < s.previous OR {too_fast} AS misfit FROM ({sequence}) AS s) AS q"
             " WINDOW w AS (PARTITION BY q.group_0 ORDER BY q.place)",
             too_fast=self.too_fast("s.previous", "s.previous_moment", "s.value", "s.moment"),

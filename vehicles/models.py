@@ -37,6 +37,9 @@ def in_range(field: str, name: str) -> models.CheckConstraint:
     )
 
 
+DERIVED = {"current_mileage", "mileage_computed_from", "mileage_last_updated_at"}
+
+
 class Vehicle(models.Model):
     """A car, a van, a tractor: whatever has an odometer."""
 
@@ -87,6 +90,16 @@ class Vehicle(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Without the derived columns of a row that exists: what was read a while ago may be outdated.
+
+        The database would put them right at once, and the audit would show miles that were never driven.
+        """
+        if not self._state.adding and options.get("update_fields") is None and not options.get("force_insert"):
+            fields = {field.name for field in self._meta.local_concrete_fields if not field.primary_key}
+            options["update_fields"] = fields - DERIVED
+        super().save(*args, **options)
 
     @property
     def is_overridden(self) -> bool:

@@ -51,6 +51,13 @@ def _moment(value: Any) -> datetime:
     return found
 
 
+def _reference(value: Any) -> Any:
+    try:
+        return UUID(value) if isinstance(value, str) else _whole(value)
+    except ValueError as error:
+        raise ValueError("Give a number or a uuid.") from error
+
+
 def _cost(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError("Give a number, or the same as text.")  # noqa: TRY004  (pydantic reads ValueError alone)
@@ -80,6 +87,7 @@ Cost = Annotated[
         }
     ),
 ]
+ReferenceIn = Annotated[Reference, BeforeValidator(_reference)]
 EventType = Literal["odometer", "odometer_replacement", "fuel", "maintenance", "inspection", "document", "reminder"]
 Reason = Annotated[Text, Field(max_length=2000)]
 UNSET: Any = Field(default_factory=lambda: None)
@@ -192,7 +200,7 @@ class EventChangeIn(Body):
     cost: Cost | None = UNSET
     notes: Annotated[Text, Field(max_length=LONGEST_TEXT)] = UNSET
     source: Annotated[Text, Field(min_length=1, max_length=50)] = UNSET
-    vehicle_id: Annotated[Reference, Field(description="The vehicle that it moves to.")] = UNSET
+    vehicle_id: Annotated[ReferenceIn, Field(description="The vehicle that it moves to.")] = UNSET
     reason: Reason = Field(default_factory=str, description="Why, for the audit.")
 
 
@@ -218,6 +226,18 @@ class PageIn(Schema):
 
     limit: int = Field(50, ge=1, le=200)
     offset: int = Field(0, ge=0, le=10_000_000)
+
+
+class WhyIn(Schema):
+    """The reason, for the audit."""
+
+    reason: Reason = ""
+
+
+class DeleteIn(WhyIn):
+    """How to delete."""
+
+    for_good: bool = Field(default=False, description="Remove the row; else it stays and can be restored.")
 
 
 class EventsIn(PageIn):
@@ -352,7 +372,7 @@ class SuspectsOut(Schema):
 class AcceptIn(Body):
     """That a reading, or without one the override, is right although it looks wrong."""
 
-    event_id: Reference | None = None
+    event_id: ReferenceIn | None = None
     reason: Annotated[Reason, Field(min_length=1)]
     until: Moment | None = None
 
@@ -367,7 +387,7 @@ class AcceptedOut(Schema):
 class CorrectIn(Body):
     """What the odometer really read."""
 
-    event_id: Reference
+    event_id: ReferenceIn
     miles: Miles
     reason: Annotated[Reason, Field(min_length=1)]
 

@@ -134,6 +134,15 @@ def test_a_mileage_written_by_hand_is_put_right(writer):
     assert mileage(vehicle) == (1000, "event")
 
 
+def test_a_form_that_was_read_a_while_ago_writes_no_old_mileage():
+    vehicle = make_vehicle([1000])
+    WRITERS["sql"].insert([Row(vehicle, 5, 1100)])
+    vehicle.name = "renamed"
+    vehicle.save()
+    assert [change.new for change in MileageChange.objects.order_by("id")] == [1000, 1100]
+    assert Vehicle.objects.get().name == "renamed"
+
+
 def test_when_it_changed_is_kept_and_only_then():
     vehicle = make_vehicle([1000])
     assert vehicle.mileage_last_updated_at is not None

@@ -35,6 +35,7 @@ class Command(EngineCommand):
 
     def print_tables(self, report: Report, options: dict[str, Any]) -> None:
         from integrity.rendering.terminal import print_report
+        from vehicles.rendering import anomalies
 
         advice = "A person accepts or corrects them: in the administration under Anomalies, or by the API."
-        print_report(self.console(options), report, next_step=advice)
+        print_report(self.console(options), report, findings=anomalies, next_step=advice)
