@@ -2,9 +2,9 @@
 
 import pytest
 from django.db import connection
-from django.db.models import F, IntegerField, Value
+from django.db.models import F, IntegerField, Sum, Value
 
-from integrity import Derived, PerKey
+from integrity import Derived, PerKey, Trim
 from integrity.models import Change
 from integrity.repair import repair
 from integrity.undo import undo
@@ -108,6 +108,20 @@ def test_a_row_that_goes_along_with_rows_of_two_masters_is_deleted_once():
     one, other = make_posting(), make_posting()
     toy.Page.objects.create(receipt=toy.Receipt.objects.create(posting=one), posting=other)
     assert sorted(trimmed_and_undone()).count(("page", "delete")) == 1
+
+
+def test_rows_that_the_database_would_delete_in_a_circle_are_refused():
+    deletes_in_database(toy.Node, "parent", "CASCADE")
+    root = toy.Node.objects.create()
+    child = toy.Node.objects.create(parent=root, own=5, total=1)
+    grandchild = toy.Node.objects.create(parent=child, own=1)
+    toy.Node.objects.filter(pk=root.pk).update(parent=grandchild)
+    before = contents(toy.Node)
+    trim = Trim("children", amount="own")
+    rule = declared(Derived, toy.Node, "total", truth="column", equals=Sum("children__own"), repairs={"trim": trim})
+    report = repaired(rule)
+    assert (report.status, contents(toy.Node) == before) == ("refused", True)
+    assert "1 rows of toy_node were to be changed by delete and 0 were" in report.rules[0].error
 
 
 def test_nothing_goes_along_with_a_row_that_is_only_reduced():

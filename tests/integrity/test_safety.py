@@ -223,6 +223,18 @@ def test_rules_over_rows_that_are_added_are_looked_at():
     assert "would break toy.small" in refused(rule, small)
 
 
+def test_a_violation_that_an_added_row_leaves_as_it_was_does_not_block():
+    make_ledger(10)
+    settled = declared(Always, toy.Ledger, Q(opened_at__isnull=False))
+    count = declared(Derived, toy.Ledger, "total", equals=Count("postings") + 8)
+    adjust = Adjust("postings", amount="amount", row={})
+    rule = declared(
+        Derived, toy.Ledger, "total", truth="column", equals=Sum("postings__amount"), repairs={"adjust": adjust}
+    )
+    with registered(settled, count):
+        assert repaired(rule).status == "clean"
+
+
 def counted():
     return toy.Account.objects.filter(balance=5).values(key=F("branch_id")).annotate(value=Count("pk"))
 

@@ -93,7 +93,7 @@ def fill_columns(table="toy_posting"):
     for i, (type_, values) in enumerate(VALUES.items()):
         listed = ", ".join(f"({n}, {value})" for n, value in enumerate(values))
         execute(
-            f'UPDATE {table} AS t SET "column {i}" = v.value::{type_}, t = \'t\', b = \'b\''
+            f"UPDATE {table} AS t SET \"column {i}\" = v.value::{type_}, t = 't', b = 'b'"
             f" FROM (VALUES {listed}) AS v (n, value) WHERE t.id % {len(values)} = v.n"
         )
 
@@ -145,21 +145,34 @@ def test_every_type_comes_back_through_an_undo_of_an_undo():
 
 def test_other_settings_of_a_session_change_nothing():
     give_columns()
-    make_ledger(0, ["3"])
+    for _ in range(7):
+        make_ledger(0, ["3"])
     fill_columns()
     before = printed()
     execute(
-        "SET LOCAL DateStyle = 'ISO, DMY'", "SET LOCAL IntervalStyle = 'iso_8601'", "SET LOCAL bytea_output = 'escape'"
+        "SET LOCAL IntervalStyle = 'iso_8601'",
+        "SET LOCAL bytea_output = 'escape'",
+        "SET LOCAL extra_float_digits = -15",
     )
-    execute("SET LOCAL extra_float_digits = -15")
     run = repaired(trimmed()).run
-    execute("SET LOCAL DateStyle = 'ISO, YMD'", "SET LOCAL IntervalStyle = 'sql_standard'")
-    undo(run)
     execute(
-        "SET LOCAL DateStyle = 'ISO, MDY'", "SET LOCAL IntervalStyle = 'postgres'", "SET LOCAL bytea_output = 'hex'"
+        "SET LOCAL IntervalStyle = 'postgres'", "SET LOCAL bytea_output = 'hex'", "SET LOCAL extra_float_digits = 1"
     )
-    execute("SET LOCAL extra_float_digits = 1")
+    assert undo(run).status == "clean"
     assert printed() == before
+
+
+@pytest.mark.parametrize(
+    "setting", ["IntervalStyle = 'iso_8601'", "bytea_output = 'escape'", "extra_float_digits = -15"]
+)
+def test_a_row_is_unchanged_whatever_the_settings_that_look_at_it(setting):
+    give_columns()
+    for _ in range(7):
+        make_ledger(1, ["3"])
+    fill_columns()
+    run = repaired(trimmed()).run
+    execute(f"SET LOCAL {setting}")
+    assert undo(run).status == "clean"
 
 
 def test_a_table_of_more_columns_than_one_object_takes_comes_back():
