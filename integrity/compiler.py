@@ -270,7 +270,7 @@ class _Rooted:
     def moved(self, node: Any) -> Any:
         return rewritten(node, self.lookup)
 
-    def rows(self) -> QuerySet[Any, Any]:
+    def rows(self, *, narrowed: bool = True) -> QuerySet[Any, Any]:
         """The rows to aggregate, narrowed to the scope by the foreign key."""
         queryset = self.hop.model._base_manager.using(self.using).order_by()
         if self.hop.generic:
@@ -278,7 +278,7 @@ class _Rooted:
             label = {"app_label": root._meta.app_label, "model": root._meta.model_name}
             content_type = self.hop.field.content_type_field_name
             queryset = queryset.filter(**{f"{content_type}__{part}": value for part, value in label.items()})
-        if not self.scope.narrow:
+        if not (narrowed and self.scope.narrow):
             return queryset
         if self.prefix or self.hop.generic:
             return queryset.filter(**{f"{self.hop.column}__in": self._targets_in_scope()})
@@ -361,14 +361,15 @@ class _Last(_Rooted):
     def __init__(self, model: type[Model], join: Join, scope: Scope, using: str) -> None:
         super().__init__(model, join, scope, using)
         latest: Latest = join.nodes[0]
-        rows = self.rows()
-        if latest.filter is not None:
-            rows = rows.filter(self.moved(latest.filter))
         self.by = [self.lookup(name_of(by)) for by in latest.by]
-        self.order = [F(by).desc(nulls_last=True) for by in (*self.by, "pk")]
+        self.order = [_descending(self.hop.model, by) for by in (*self.by, "pk")]
         self.probe = not self.hop.generic and (
             scope.keys is not None or scope.variable or _indexed(self.hop.model, self.hop.field.name, self.by)
         )
+        # A probe is of one key; the whole array of keys with each would cost more than the probe.
+        rows = self.rows(narrowed=not self.probe)
+        if latest.filter is not None:
+            rows = rows.filter(self.moved(latest.filter))
         self.values = {join.column(node): F(self.lookup(name_of(node.value))) for node in join.nodes}
         self.queryset = rows.annotate(**self.values)
 
@@ -404,6 +405,14 @@ class _Last(_Rooted):
             alias=name(join.alias),
             condition=self.condition(join, outer),
         )
+
+
+def _descending(model: type[Model], lookup: str) -> Any:
+    """Rows with NULL last. Said only where there can be any: an index on the column has its NULLs first."""
+    path = resolve(model, lookup)
+    if path.hops or len(path.rest) > 1 or path.field.null:
+        return F(lookup).desc(nulls_last=True)
+    return F(lookup).desc()
 
 
 def _indexed(model: type[Model], key: str, by: Sequence[str]) -> bool:

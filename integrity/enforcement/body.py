@@ -15,7 +15,7 @@ from django.db.models import Model
 from psycopg import sql
 
 from integrity.enforcement.incremental import add_changes
-from integrity.enforcement.names import KEEPING, KEYS, NEW, OLD, keeping
+from integrity.enforcement.names import KEEPING, KEPT, KEYS, NEW, OLD, OUTER, keeping
 from integrity.expressions import array_type
 from integrity.keys import column_of, columns_of, pk_columns
 from integrity.ordering import feeds_itself
@@ -29,23 +29,28 @@ if TYPE_CHECKING:
     from integrity.rules.derived import Derived
 
 
+FEW = 100
+"""Up to so many keys a plan made once is used again, which takes a tenth of the time; for more a plan is made anew."""
+
+
 def body(rule: Derived, model: type[Model], event: str) -> str:
     """What the trigger of one event on one table does."""
     steps = [_stop_recursion(rule)] if _is_root(rule, model) and not feeds_itself(rule, [Recompute()]) else []
     if event == "truncate":
-        steps += [_take_every_key(rule)]
+        steps += [_take_every_key(rule), _no_keys_nothing_to_do()]
     else:
         source = changed_rows(rule, model, event)
-        steps += [*_lock_between(rule, model, source), _take_keys(rule, model, source)]
-    incremental = rule.incremental and event != "truncate" and not _is_root(rule, model)
-    steps += [_lock_parents(rule), add_changes(rule, model, event) if incremental else _write(rule)]
+        steps += [*_lock_beyond(rule, model, event), *_lock_between(rule, model, source)]
+        steps += [_take_keys(rule, model, source), _no_keys_nothing_to_do()]
+    steps += [_refuse_old_snapshot(rule), _plan_for_many(), _lock_parents(rule)]
+    steps += [add_changes(rule, model, event) if _is_added(rule, model, event) else _write(rule)]
     return "\n".join(step.literal() for step in steps) + "\nRETURN NULL;"
 
 
 def declarations(rule: Derived) -> list[tuple[str, str]]:
     """The variables of the function."""
     (key,) = columns_of(rule.model)
-    return [(KEYS, array_type(key, connections[DEFAULT_DB_ALIAS]))]
+    return [(KEYS, array_type(key, connections[DEFAULT_DB_ALIAS])), (KEPT, "text"), (OUTER, "text")]
 
 
 def changed_rows(rule: Derived, model: type[Model], event: str) -> Statement:
@@ -54,12 +59,14 @@ def changed_rows(rule: Derived, model: type[Model], event: str) -> Statement:
         return Statement(f"SELECT * FROM {NEW}")
     if event == "delete":
         return Statement(f"SELECT * FROM {OLD}")
-    columns = names(read_columns(rule, model))
-    # Rows as sets, not joined by key: a changed primary key would break the join.
+    columns = read_columns(rule, model)
+    # A changed primary key has no partner on the other side, and so counts as changed.
     return compose(
-        "(SELECT {c} FROM old_rows EXCEPT ALL SELECT {c} FROM new_rows)"
-        " UNION ALL (SELECT {c} FROM new_rows EXCEPT ALL SELECT {c} FROM old_rows)",
-        c=columns,
+        "SELECT c.* FROM old_rows AS o FULL JOIN new_rows AS n ON {same}"
+        " CROSS JOIN LATERAL (SELECT {old} UNION ALL SELECT {new}) AS c WHERE ({old}) IS DISTINCT FROM ({new})",
+        same=joined(" AND ", (compose("o.{c} = n.{c}", c=name(c)) for c in pk_columns(model))),
+        old=names(columns, of="o"),
+        new=names(columns, of="n"),
     )
 
 
@@ -93,9 +100,9 @@ def _is_root(rule: Derived, model: type[Model]) -> bool:
 def _stop_recursion(rule: Derived) -> Statement:
     """The trigger's own UPDATE fires the trigger on the parent, which has nothing to add."""
     return compose(
-        "IF current_setting({keeping}, true) = {label} THEN RETURN NULL; END IF;",
+        "IF current_setting({keeping}, true) = {label} || pg_trigger_depth() THEN RETURN NULL; END IF;",
         keeping=sql.Literal(KEEPING),
-        label=sql.Literal(rule.label),
+        label=sql.Literal(f"{rule.label}:"),
     )
 
 
@@ -103,8 +110,7 @@ def _take_keys(rule: Derived, model: type[Model], source: Statement) -> Statemen
     keys = touched(rule, model, source)
     assert keys is not None, "a rule that can only be checked whole is not enforced"
     return compose(
-        "{variable} := ARRAY(SELECT k.{key} FROM ({keys}) AS k ORDER BY 1);\n"
-        "IF cardinality({variable}) = 0 THEN RETURN NULL; END IF;",
+        "{variable} := ARRAY(SELECT k.{key} FROM ({keys}) AS k ORDER BY 1);",
         variable=name(KEYS),
         key=name(columns_of(rule.model)[0].name),
         keys=keys,
@@ -117,6 +123,72 @@ def _take_every_key(rule: Derived) -> Statement:
         variable=name(KEYS),
         pk=name(pk_columns(rule.model)[0]),
         table=name(rule.model._meta.db_table),
+    )
+
+
+def _no_keys_nothing_to_do() -> Statement:
+    return compose("IF cardinality({keys}) = 0 THEN RETURN NULL; END IF;", keys=name(KEYS))
+
+
+def _refuse_old_snapshot(rule: Derived) -> Statement:
+    """What others committed since the transaction began cannot be seen in one of REPEATABLE READ, locked or not."""
+    return compose(
+        "IF current_setting('transaction_isolation') = 'repeatable read' THEN"
+        " RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = {message}, HINT = {hint}; END IF;",
+        message=sql.Literal(f"{rule.label} cannot be kept true in a transaction of isolation level REPEATABLE READ."),
+        hint=sql.Literal("Write in READ COMMITTED, the default, or let every writer be SERIALIZABLE."),
+    )
+
+
+def _plan_for_many() -> Statement:
+    """Ends with the function, which sets the opposite."""
+    return compose(
+        "IF cardinality({keys}) > {few} THEN {kept} := set_config('plan_cache_mode', 'force_custom_plan', true);"
+        " END IF;",
+        keys=name(KEYS),
+        few=sql.Literal(FEW),
+        kept=name(KEPT),
+    )
+
+
+def _lock_beyond(rule: Derived, model: type[Model], event: str) -> list[Statement]:
+    """Hold the rows that newly attached rows read, as a foreign key does, but against changes of other columns too.
+
+    Otherwise whoever changes such a row at the same time does not see that it is read by a further one.
+    """
+    if event not in ("insert", "update"):
+        return []
+    attached = Statement(f"SELECT * FROM {NEW}")
+    locks = {}
+    for hop in _forward_from(rule, model):
+        source, target = str(hop.field.column), hop.field.target_field.column
+        if event == "update":
+            columns = names([*pk_columns(model), source])
+            attached = compose("SELECT {c} FROM new_rows EXCEPT ALL SELECT {c} FROM old_rows", c=columns)
+        locks[source] = compose(
+            "PERFORM 1 FROM {table} AS t WHERE t.{target} = ANY(ARRAY(SELECT r.{source} FROM ({attached}) AS r))"
+            " ORDER BY t.{target} FOR SHARE;",
+            table=name(hop.model._meta.db_table),
+            target=name(target),
+            source=name(source),
+            attached=attached,
+        )
+    return list(locks.values())
+
+
+def _forward_from(rule: Derived, model: type[Model]) -> list[Hop]:
+    """The hops by which rows of a table read rows further away."""
+    table = model._meta.db_table
+    return [hop for path in rule.all_paths() for hop in path.hops if hop.forward and hop.source._meta.db_table == table]
+
+
+def _is_added(rule: Derived, model: type[Model], event: str) -> bool:
+    """True where the rows themselves are summed or counted; what they refer to makes the key be recomputed."""
+    return (
+        rule.incremental
+        and event != "truncate"
+        and not _is_root(rule, model)
+        and all(len(way) == 1 and not way[0].forward for way in ways_to(rule, model))
     )
 
 

@@ -6,21 +6,30 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from integrity.statement import Statement, compose
+from integrity.statement import Statement, compose, name
 
 if TYPE_CHECKING:
     from integrity.rules.base import Rule
 
-KEYS = "touched_keys"
+KEYS, KEPT, OUTER = "touched_keys", "kept_now", "kept_outside"
 OLD, NEW = "old_rows", "new_rows"
 KEEPING = "integrity.keeping"
 
 
 def keeping(rule: Rule, update: Statement) -> Statement:
-    """An UPDATE of the rule's own table that tells the rule's triggers there to stand back."""
+    """An UPDATE of the rule's own table that tells the rule's triggers there to stand back.
+
+    The depth says to which of them: what other triggers write in answer to it, deeper down, is looked at. Assigned,
+    not selected: an assignment of a plain function call costs no query.
+    """
     return compose(
-        "PERFORM set_config({keeping}, {label}, true);\n{update}\nPERFORM set_config({keeping}, '', true);",
+        "{outer} := coalesce(current_setting({keeping}, true), '');\n"
+        "{kept} := set_config({keeping}, {label} || (pg_trigger_depth() + 1), true);\n"
+        "{update}\n"
+        "{kept} := set_config({keeping}, {outer}, true);",
+        outer=name(OUTER),
+        kept=name(KEPT),
         keeping=sql.Literal(KEEPING),
-        label=sql.Literal(rule.label),
+        label=sql.Literal(f"{rule.label}:"),
         update=update,
     )

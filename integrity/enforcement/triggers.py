@@ -35,7 +35,8 @@ class KeepSql(compiler.UpsertTriggerSql):
                 set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
             CREATE OR REPLACE FUNCTION {pgid}() RETURNS TRIGGER
-                LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $keep$
+                LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+                SET plan_cache_mode = force_generic_plan AS $keep$
                 {declare}
                 BEGIN
                     {func}

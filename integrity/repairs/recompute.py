@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from django.db.models import F, Model
+from django.db.models import Model
 
-from integrity.compiler import select
 from integrity.exceptions import WrongDeclaration
 from integrity.keys import column_of, columns_of
 from integrity.repairs.base import UPDATE, Repair, Write
@@ -54,16 +53,9 @@ class Recompute(Repair):
         for field, column in columns.items():
             selected.append(_as("d", f"actual__{field}", f"old__{column}"))
             selected.append(_as("d", f"expected__{field}", f"new__{column}"))
-        source = compose("({violations}) AS d", violations=rule.violations(scope, using))
         stamps = {field: column_of(derived.model, field) for field in derived.stamps}
-        if stamps:
-            source = compose(
-                "{source} JOIN ({stamps}) AS s ON {on}",
-                source=source,
-                stamps=_stamps(derived, scope, using),
-                on=_on(derived),
-            )
-            selected += [_as("s", f"stamp__{field}", f"new__{column}") for field, column in stamps.items()]
+        selected += [_as("d", f"stamp__{field}", f"new__{column}") for field, column in stamps.items()]
+        source = compose("({violations}) AS d", violations=derived.violations(scope, using, to_write=True))
         statement = compose("SELECT {columns} FROM {source}", columns=joined(", ", selected), source=source)
         return [
             Write(
@@ -78,20 +70,3 @@ class Recompute(Repair):
 
 def _as(alias: str, column: str, output: str) -> Statement:
     return compose("{column} AS {output}", column=name(alias, column), output=name(output))
-
-
-def _stamps(rule: Derived, scope: Scope, using: str) -> Statement:
-    keys = {f"key__{key.name}": key.name for key in columns_of(rule.model)}
-    columns = {output: F(lookup) for output, lookup in keys.items()}
-    columns |= {f"stamp__{field}": expression for field, expression in rule.stamps.items()}
-    return select(rule.model, columns, using=using, scope=scope)
-
-
-def _on(rule: Derived) -> Statement:
-    return joined(
-        " AND ",
-        (
-            compose("{d} = {s}", d=name("d", f"key__{key.name}"), s=name("s", f"key__{key.name}"))
-            for key in columns_of(rule.model)
-        ),
-    )

@@ -64,18 +64,25 @@ class Derived(Rule):
         if truth == "rows" and self._follows_rows():
             self.repairs = {"recompute": (Recompute(),), **self.repairs}
 
-    def violations(self, scope: Scope, using: str) -> Statement:
-        return compose("SELECT d.* FROM ({rows}) AS d WHERE {wrong}", rows=self.rows(scope, using), wrong=self._wrong())
+    def violations(self, scope: Scope, using: str, *, to_write: bool = False) -> Statement:
+        rows = self.rows(scope, using, to_write=to_write)
+        return compose("SELECT d.* FROM ({rows}) AS d WHERE {wrong}", rows=rows, wrong=self._wrong())
 
-    def rows(self, scope: Scope, using: str) -> Statement:
-        """Every row in scope with its actual and expected values, right or wrong."""
+    def rows(self, scope: Scope, using: str, *, to_write: bool = False) -> Statement:
+        """Every row in scope with its actual and expected values, right or wrong.
+
+        to_write: with ``stamp__<field>`` in place of the evidence, which a write has no use for.
+        """
         columns: dict[str, Any] = {f"key__{key.name}": F(key.name) for key in columns_of(self.model)}
         columns |= {f"actual__{column}": F(column) for column in self.equals}
         columns |= {
             f"expected__{column}": at_precision(self.model, self.field(column), expression)
             for column, expression in self.equals.items()
         }
-        columns |= {f"evidence__{label}": expression for label, expression in self.evidence.items()}
+        if to_write:
+            columns |= {f"stamp__{field}": expression for field, expression in self.stamps.items()}
+        else:
+            columns |= {f"evidence__{label}": expression for label, expression in self.evidence.items()}
         return select(self.model, columns, using=using, where=self.where, scope=scope)
 
     def paths(self) -> list[Path]:
