@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -26,6 +27,8 @@ from integrity.rules.base import Rule
 from integrity.safety import Brake
 from integrity.schema import is_retired, require_declared
 from integrity.scope import Scope
+
+logger = logging.getLogger(__name__)
 
 MAX_PASSES = 100
 
@@ -67,6 +70,10 @@ class RuleRepair:
             if isinstance(error, Refused):
                 # "Refused" promises that nothing was written.
                 self.report.status = statuses.PARTIAL if self.report.changes else statuses.REFUSED
+        except Exception as error:
+            # A rule may call functions of its app, which may raise anything; the run must not stay open for it.
+            logger.exception("%s could not be repaired", self.rule.label)
+            self.report.status, self.report.error = statuses.FAILED, f"{type(error).__name__}: {sentence(error)}"
         self.report.seconds = round(time.perf_counter() - started, 3)
         self._record()
         return self.report

@@ -132,6 +132,17 @@ def test_an_error_in_the_function_fails_the_rule_and_no_other(caplog):
     assert Run.objects.get(pk=report.run).status == "failed"
 
 
+def test_an_error_in_the_function_fails_a_repair_and_closes_its_run(caplog):
+    def broken():
+        raise KeyError("unheard of")
+
+    rule = declared(Derived, toy.Account, "entry_count", equals=PerKey(broken, reads=[toy.Entry]))
+    report = repaired(rule)
+    assert (report.status, report.rules[0].error) == ("failed", "KeyError: 'unheard of'")
+    assert Run.objects.get().status == "failed"
+    assert "broken" in caplog.text
+
+
 def test_an_integer_of_another_width_is_the_same_value():
     make_account([1], entry_count=1)
     rows = toy.Entry.objects.values(key=F("account_id")).annotate(value=Value(1, output_field=IntegerField()))

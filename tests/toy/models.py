@@ -48,7 +48,7 @@ class Account(models.Model):
     club_points = models.IntegerField(default=0)
     branch_accounts = models.IntegerField(default=0)
     touched_at = models.DateTimeField(null=True)
-    clubs = models.ManyToManyField("Club", related_name="accounts")
+    clubs: models.ManyToManyField[Any, Any] = models.ManyToManyField("Club", related_name="accounts")
     tags = GenericRelation(Tag)
 
     objects = OnlyVisible()
@@ -172,7 +172,7 @@ class Posting(models.Model):
     correction = models.BooleanField(default=False)
     note = models.CharField(max_length=20, default="posted")
     made_at = models.DateTimeField(auto_now_add=True)
-    labels = models.ManyToManyField("Label", related_name="postings")
+    labels: models.ManyToManyField[Any, Any] = models.ManyToManyField("Label", related_name="postings")
     tags = GenericRelation(Tag)
 
     class Meta:
