@@ -14,7 +14,7 @@ from vehicles.readings import MAX_MILES
 
 INT8 = 2**63 - 1
 MAX_COST = Decimal("99999999.99")
-LONGEST_TEXT = 10_000
+LONGEST_NOTES, LONGEST_REASON = 2000, 500
 
 
 def _storable(text: str) -> str:
@@ -89,7 +89,7 @@ Cost = Annotated[
 ]
 ReferenceIn = Annotated[Reference, BeforeValidator(_reference)]
 EventType = Literal["odometer", "odometer_replacement", "fuel", "maintenance", "inspection", "document", "reminder"]
-Reason = Annotated[Text, Field(max_length=2000)]
+Reason = Annotated[Text, Field(max_length=LONGEST_REASON)]
 UNSET: Any = Field(default_factory=lambda: None)
 """A member that may be left out; what is left out stays as it is."""
 
@@ -103,14 +103,14 @@ class Body(Schema):
 class FieldError(Schema):
     """What is wrong with one part of a request."""
 
-    field: str
+    field: str = Field(description="The parameter, header or member of the body, as it is called in this document.")
     message: str
 
 
-class VehicleProblem(Schema):
+class Problem(Schema):
     """An error, in the form of RFC 9457."""
 
-    type: str
+    type: str = Field(description="`about:blank`: the status says of what kind the problem is.")
     title: str
     status: int
     detail: str = Field(description="What is wrong, and the way out.")
@@ -162,8 +162,8 @@ class VehicleMileageOut(Schema):
 class OverrideIn(Body):
     """What a person says instead of the log."""
 
-    mileage: Miles
-    reason: Reason | None = None
+    mileage: Miles = Field(description="Whole miles, from now on.")
+    reason: Reason | None = Field(None, description="Why, for the audit.")
 
 
 class OverrideOut(Schema):
@@ -181,13 +181,13 @@ class OverrideOut(Schema):
 class EventIn(Body):
     """An entry of the log; with miles it is a reading of the odometer."""
 
-    type: EventType = "odometer"
-    occurred_at: Moment
-    miles: Miles | None = None
+    type: EventType = Field("odometer", description="What it is about.")
+    occurred_at: Moment = Field(description="When it happened, with its offset; not when it is entered.")
+    miles: Miles | None = Field(None, description="What the odometer read. Of a replacement: the new one, at first.")
     replaced_miles: Miles | None = Field(None, description="What the old odometer read at last, of a replacement.")
-    cost: Cost | None = None
-    notes: Text = Field("", max_length=LONGEST_TEXT)
-    source: Text = Field("api", min_length=1, max_length=50)
+    cost: Cost | None = Field(None, description="What it cost, with at most two places.")
+    notes: Text = Field("", max_length=LONGEST_NOTES, description="Whatever is worth to be known.")
+    source: Text = Field("api", min_length=1, max_length=50, description="Where it comes from.")
 
 
 class EventChangeIn(Body):
@@ -198,7 +198,7 @@ class EventChangeIn(Body):
     miles: Miles | None = UNSET
     replaced_miles: Miles | None = UNSET
     cost: Cost | None = UNSET
-    notes: Annotated[Text, Field(max_length=LONGEST_TEXT)] = UNSET
+    notes: Annotated[Text, Field(max_length=LONGEST_NOTES)] = UNSET
     source: Annotated[Text, Field(min_length=1, max_length=50)] = UNSET
     vehicle_id: Annotated[ReferenceIn, Field(description="The vehicle that it moves to.")] = UNSET
     reason: Reason = Field(default_factory=str, description="Why, for the audit.")
@@ -224,14 +224,14 @@ class EventOut(Schema):
 class PageIn(Schema):
     """Which part of a list."""
 
-    limit: int = Field(50, ge=1, le=200)
-    offset: int = Field(0, ge=0, le=10_000_000)
+    limit: int = Field(50, ge=1, le=200, description="Entries of a page.")
+    offset: int = Field(0, ge=0, le=10_000_000, description="Entries to pass over.")
 
 
 class WhyIn(Schema):
     """The reason, for the audit."""
 
-    reason: Reason = ""
+    reason: Reason = Field("", description="Why, for the audit.")
 
 
 class DeleteIn(WhyIn):
@@ -280,7 +280,7 @@ class VehiclesOut(Schema):
 class HistoryIn(Schema):
     """In which form."""
 
-    format: Literal["json", "csv"] = "json"
+    format: Literal["json", "csv"] = Field("json", description="`csv`: the readings alone, for a spreadsheet.")
 
 
 class ReadingOut(Schema):
@@ -372,9 +372,9 @@ class SuspectsOut(Schema):
 class AcceptIn(Body):
     """That a reading, or without one the override, is right although it looks wrong."""
 
-    event_id: ReferenceIn | None = None
-    reason: Annotated[Reason, Field(min_length=1)]
-    until: Moment | None = None
+    event_id: ReferenceIn | None = Field(None, description="The reading. Left out: the override.")
+    reason: Annotated[Reason, Field(min_length=1)] = Field(description="Why it is right, for the record.")
+    until: Moment | None = Field(None, description="When the acceptance expires. Left out: never.")
 
 
 class AcceptedOut(Schema):
@@ -387,9 +387,9 @@ class AcceptedOut(Schema):
 class CorrectIn(Body):
     """What the odometer really read."""
 
-    event_id: ReferenceIn
-    miles: Miles
-    reason: Annotated[Reason, Field(min_length=1)]
+    event_id: ReferenceIn = Field(description="The reading.")
+    miles: Miles = Field(description="What it should have been.")
+    reason: Annotated[Reason, Field(min_length=1)] = Field(description="Why, for the audit.")
 
 
 class PredictionOut(Schema):
@@ -424,7 +424,7 @@ class RemindersIn(Schema):
     state: Literal["due", "soon", "all"] = Field(
         "soon", description="`due`: what is due; `soon`: that, and what soon will be; `all`: every open one."
     )
-    vehicle: Annotated[int, Field(ge=1, le=INT8)] | None = None
+    vehicle: Annotated[int, Field(ge=1, le=INT8)] | None = Field(None, description="Only those of this vehicle.")
 
 
 class RemindersOut(Schema):
