@@ -46,7 +46,7 @@ def _row(job: Job, figures: Figures) -> str:
     met = "" if goal is None else "yes" if figures.ratio <= goal else "NO"
     return ROW.format(
         f"{job.name}: {job.what}",
-        _seconds(max(min(figures.hand), job.floor)),
+        _seconds(min(figures.hand)),
         _seconds(min(figures.engine)),
         f"{figures.ratio:.2f}",
         f"({figures.ratios[0]:.2f}-{figures.ratios[-1]:.2f})",

@@ -17,15 +17,13 @@ class Job(ABC):
     """The same work done by hand and by the engine; only ``by_hand`` and ``by_engine`` are measured.
 
     what: for the table. goal: how many times as long the engine may take, None where nothing is promised. repeat: how
-    often in a round, for work of milliseconds. floor: seconds that the work by hand counts for at least; a verb leaves
-    records, which no single index range can be compared with.
+    often in a round, for work of milliseconds.
     """
 
     name: str
     what: str
     goal: float | None = None
     repeat: int = 1
-    floor: float = 0
 
     @abstractmethod
     def by_hand(self) -> None:
@@ -58,14 +56,13 @@ class Job(ABC):
 class Figures:
     """Seconds by round, and the memory of this process at its peak."""
 
-    floor: float = 0
     hand: list[float] = field(default_factory=list)
     engine: list[float] = field(default_factory=list)
     megabytes: int = 0
 
     @property
     def ratios(self) -> list[float]:
-        return sorted(engine / max(hand, self.floor) for hand, engine in zip(self.hand, self.engine, strict=True))
+        return sorted(engine / hand for hand, engine in zip(self.hand, self.engine, strict=True))
 
     @property
     def ratio(self) -> float:
@@ -77,7 +74,7 @@ def measure(job: Job, rounds: int) -> Figures:
 
     Raises AssertionError when one side leaves other rows than the other.
     """
-    figures = Figures(job.floor)
+    figures = Figures()
     _seconds(job.before_hand, job.by_hand)
     by_hand = job.left()
     _seconds(job.before_engine, job.by_engine)

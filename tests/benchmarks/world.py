@@ -175,8 +175,7 @@ def major() -> int:
     return int(version().split(".", 1)[0])
 
 
-def own_environment() -> dict[str, str]:
-    """For a process that works on this database."""
-    url = os.environ["DATABASE_URL"]
-    name = connection.settings_dict["NAME"]
-    return {**os.environ, "DATABASE_URL": urlsplit(url)._replace(path=f"/{name}").geturl()}
+def own_url() -> str:
+    """Of this database, for a connection or a process beside ours."""
+    path = f"/{connection.settings_dict['NAME']}"
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=path).geturl()
