@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error
 from django.db import connections, router
 
@@ -13,13 +13,26 @@ from integrity.registry import registry
 
 
 def check_rules(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Every rule's own checks, and that its model lives on PostgreSQL."""
+    """Every rule's own checks, that its model lives on PostgreSQL, and that its triggers would be installed."""
     labels = None if app_configs is None else {config.label for config in app_configs}
     found: list[CheckMessage] = []
     for rule in registry:
         if labels is None or rule.app in labels:
-            found += [*_database(rule), *rule.check()]
+            found += [*_database(rule), *rule.check(), *_triggers(rule)]
     return found
+
+
+def _triggers(rule: Any) -> list[CheckMessage]:
+    if not rule.enforce or rule.kind != "derived" or apps.is_installed("pgtrigger"):
+        return []
+    return [
+        Error(
+            f"{rule.label} is to be kept true by triggers, and no migration would install them.",
+            hint='Add "pgtrigger" to INSTALLED_APPS and run makemigrations, or leave enforce= out.',
+            obj=rule.model,
+            id="integrity.E003",
+        )
+    ]
 
 
 def _database(rule: Any) -> list[CheckMessage]:

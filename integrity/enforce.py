@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.utils import timezone
@@ -12,6 +13,7 @@ from integrity import records, statuses
 from integrity.conf import conf
 from integrity.enforcement.check import add_statement, drop_statement, validate_statement
 from integrity.enforcement.states import ENFORCED, GUARDED, MISSING, state, version
+from integrity.enforcement.triggers import triggers_of
 from integrity.exceptions import EngineError, Refused, UsageError, sentence
 from integrity.look import look
 from integrity.models import Enforcement, Run
@@ -21,7 +23,11 @@ from integrity.rules.always import Always
 from integrity.rules.base import Rule
 from integrity.rules.derived import Derived
 from integrity.scope import Scope
-from integrity.statement import Statement
+from integrity.statement import Statement, fetch
+
+
+class NotEnforced(EngineError):
+    """The database could not be given or rid of what keeps a rule true; nothing of it was done."""
 
 
 def enforce(
@@ -40,6 +46,10 @@ def enforce(
     repaired. Raises UsageError for a rule that is not declared with ``enforce=True``.
     """
     chosen = list(rules)
+    if not chosen:
+        raise UsageError(
+            "None of these rules is declared to be enforced. Add enforce=True to one, then makemigrations."
+        )
     for rule in chosen:
         if not rule.enforce:
             raise UsageError(
@@ -88,8 +98,12 @@ class _Work:
         if before not in (GUARDED, ENFORCED):
             if isinstance(self.rule, Always) and not self.accept_dirty:
                 self._refuse_dirty()
+            self._refuse_partitions()
+            self._forget_proof()
             self._carry_out(self._guard())
         look(self.rule, Scope(), DEFAULT_DB_ALIAS, self.report)
+        if self.report.violations:
+            self._forget_proof()
         if not self.report.violations and not self.dry_run:
             self._prove(before)
         if self.dry_run and self.report.changes:
@@ -102,6 +116,31 @@ class _Work:
                 f"{self.report.violations} rows break {self.rule.label}, and a CHECK refuses any update of such rows,"
                 " of other columns too, until it is repaired. Repair them first, or guard the table all the same: --yes"
             )
+
+    def _refuse_partitions(self) -> None:
+        """Whoever writes to a partition or a child table by its own name fires no trigger of the table above."""
+        if isinstance(self.rule, Always):
+            return
+        tables = sorted({model._meta.db_table for model, _ in triggers_of(self._derived)})
+        found = fetch(
+            self.connection,
+            Statement(
+                "SELECT t FROM unnest(%s::text[]) AS t JOIN pg_class AS c ON c.oid = to_regclass(quote_ident(t))"
+                " WHERE c.relkind <> 'r' OR c.relispartition"
+                " OR EXISTS (SELECT FROM pg_inherits AS i WHERE c.oid IN (i.inhparent, i.inhrelid))",
+                (tables,),
+            ),
+        )
+        if found:
+            raise Refused(
+                f"{', '.join(row['t'] for row in found)} is partitioned, inherits or is inherited from: a write to one"
+                " of its tables by name would pass the triggers of the others. Leave enforce= out and repair by cron."
+            )
+
+    def _forget_proof(self) -> None:
+        """What was proven held for triggers that stayed in force, and for the time until something was found."""
+        if not self.dry_run:
+            Enforcement.objects.filter(rule=self.rule.label, database=DEFAULT_DB_ALIAS).delete()
 
     def _guard(self) -> list[Statement]:
         if isinstance(self.rule, Always):
@@ -122,12 +161,11 @@ class _Work:
 
     def _remove(self) -> None:
         if isinstance(self.rule, Always):
-            statements = [drop_statement(self.rule)]
+            statements = [drop_statement(self.rule)] if state(self.rule) != MISSING else []
         else:
-            statements = [_verbatim(sql) for sql in _uninstall(self._derived)]
-        self._carry_out(statements if state(self.rule) != MISSING else [])
-        if not self.dry_run:
-            Enforcement.objects.filter(rule=self.rule.label, database=DEFAULT_DB_ALIAS).delete()
+            statements = [_verbatim(sql) for sql in _uninstall(self._derived, self.connection)]
+        self._carry_out(statements)
+        self._forget_proof()
         self.report.status = statuses.VIOLATED if self.dry_run and self.report.changes else statuses.CLEAN
 
     @property
@@ -142,8 +180,14 @@ class _Work:
                 self._transaction(statements)
                 break
             except DatabaseError as error:
-                if not is_passing(error) or attempt == conf().LOCK_RETRIES - 1:
+                if not is_passing(error):
                     raise
+                if attempt == conf().LOCK_RETRIES - 1:
+                    raise NotEnforced(
+                        f"Somebody holds a table of {self.rule.label}: in {conf().LOCK_RETRIES} attempts it was not"
+                        f" free within {conf().LOCK_TIMEOUT_MS} ms. Nothing was changed. Try again when the long"
+                        " transaction has ended (pg_stat_activity tells which)."
+                    ) from error
                 time.sleep(0.1 * 2**attempt)
         self.report.changes += len(statements)
 
@@ -166,12 +210,19 @@ def _verbatim(text: str) -> Statement:
 
 
 def _install(rule: Derived) -> list[str]:
-    from integrity.enforcement.triggers import triggers_of
-
     return [trigger.compile(model).install_sql for model, trigger in triggers_of(rule)]
 
 
-def _uninstall(rule: Derived) -> list[str]:
-    from integrity.enforcement.triggers import triggers_of
-
-    return [trigger.compile(model).uninstall_sql for model, trigger in triggers_of(rule)]
+def _uninstall(rule: Derived, connection: Any) -> list[str]:
+    """For what is there: some of the triggers may have gone, and a function without its trigger goes too."""
+    compiled = [trigger.compile(model) for model, trigger in triggers_of(rule)]
+    there = fetch(
+        connection,
+        Statement(
+            "SELECT n FROM unnest(%s::text[]) AS n WHERE EXISTS (SELECT FROM pg_trigger WHERE tgname = n)"
+            " OR EXISTS (SELECT FROM pg_proc WHERE proname = n)",
+            ([trigger.sql.pgid for trigger in compiled],),
+        ),
+    )
+    found = {row["n"] for row in there}
+    return [trigger.uninstall_sql for trigger in compiled if trigger.sql.pgid in found]

@@ -66,14 +66,18 @@ def _one_trigger(model: Any, trigger: Any, connection: Any) -> str:
     rows = fetch(
         connection,
         compose(
-            "SELECT obj_description(t.oid) AS hash, tgenabled AS enabled, p.prosrc AS source FROM pg_trigger t"
-            " JOIN pg_proc p ON p.oid = t.tgfoid WHERE tgrelid = to_regclass({table}) AND tgname = {name}",
+            "SELECT obj_description(t.oid) AS hash, tgenabled AS enabled, p.prosrc AS source,"
+            " prosecdef AND EXISTS (SELECT FROM unnest(proconfig) AS c WHERE c LIKE 'search_path=%%') AS secured"
+            " FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
+            " WHERE tgrelid = to_regclass({table}) AND tgname = {name}",
             table=Statement("quote_ident(%s)", (model._meta.db_table,)),
             name=Statement("%s", (trigger.get_pgid(model),)),
         ),
     )
     if not rows:
         return MISSING
-    if rows[0]["hash"] != declared.hash or rows[0]["source"].strip() not in str(declared.sql):
+    (found,) = rows
+    if found["hash"] != declared.hash or found["source"].strip() not in str(declared.sql) or not found["secured"]:
         return OUTDATED
-    return DISABLED if rows[0]["enabled"] == "D" else GUARDED
+    # Disabled, or fired on a replica alone.
+    return DISABLED if found["enabled"] in ("D", "R") else GUARDED

@@ -274,6 +274,12 @@ def _enforced(report: Report) -> str:
     """What to do next, which depends on how far guard, clean and validate have come."""
     if report.dry_run:
         return f"{report.changes} triggers or constraints would be written; nothing was."
+    undone = [rule.rule for rule in report.rules if rule.status in ("failed", "refused")]
+    if undone:
+        return f"Not done: {', '.join(undone)}. The reason stands above."
+    gone = [rule.rule for rule in report.rules if rule.enforcement == "missing"]
+    if gone:
+        return f"Taken away: {', '.join(gone)}. Nothing keeps it true now; manage.py integrity analyze tells if it is."
     guarded = next((rule for rule in report.rules if rule.enforcement == "guarded" and rule.violations), None)
     if guarded is None:
         return "What is enforced stays true by itself."

@@ -115,11 +115,17 @@ def enforcement_problems(rule: Derived) -> Iterator[WrongDeclaration]:
                 )
     for path in rule.all_paths():
         yield from _far(path)
+        yield from _inherited(path)
     if rule.incremental:
         yield from _not_additive(rule)
 
 
 def _not_additive(rule: Derived) -> Iterator[WrongDeclaration]:
+    if rule.where is not None:
+        yield WrongDeclaration(
+            "incremental=True, and with where= a key that is left alone has no value to add to",
+            "Leave incremental= out: the key is recomputed.",
+        )
     for column, expression in rule.equals.items():
         terms = linear_terms(expression)
         if terms is None or any(getattr(node, "distinct", False) for _, node in terms):
@@ -153,6 +159,16 @@ def _far(path: Path) -> Iterator[WrongDeclaration]:
             yield WrongDeclaration(
                 f"{path.lookup!r} passes a many-to-many table without a model, to which migrations cannot add triggers",
                 "Declare it: ManyToManyField(through=...).",
+            )
+
+
+def _inherited(path: Path) -> Iterator[WrongDeclaration]:
+    """A row of two tables is changed by statements on either, and only one of them lies on the path."""
+    for hop in path.hops:
+        if hop.model._meta.parents:
+            yield WrongDeclaration(
+                f"{path.lookup!r} leads to {hop.model._meta.label}, whose rows lie in a parent table as well",
+                "Leave enforce= out: repair by cron.",
             )
 
 
