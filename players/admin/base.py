@@ -19,6 +19,9 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
+PROTECTED_SHOWN = 10
+
+
 class Page(ModelAdmin):
     """What every page of ours shares."""
 
@@ -28,6 +31,15 @@ class Page(ModelAdmin):
 
     class Media:
         css = {"all": ["players/admin.css"]}
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What is kept for its history is said to be so, the first few rows of it, and not to lack a permission."""
+        found, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        if protected:
+            more = len(protected) - PROTECTED_SHOWN
+            protected = [*protected[:PROTECTED_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
+            lacking = set()
+        return found, counts, lacking, protected
 
 
 class ReadOnly(Page):

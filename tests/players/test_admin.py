@@ -253,8 +253,10 @@ def test_a_tag_that_another_player_has_is_refused_whatever_its_case(admin_client
 
 
 def test_a_player_with_history_cannot_be_deleted(admin_client):
-    player = make_player(rides=[4], groups=[make_group("School", total=4)])
-    assert "hourly metric" in text(admin_client.get(url("player", player.pk, "delete")))
+    player = make_player(rides=[1] * 12, groups=[make_group("School", total=12)])
+    page = text(admin_client.get(url("player", player.pk, "delete")))
+    assert "protected related objects" in page
+    assert "and 2 more" in page
     admin_client.post(url("player", player.pk, "delete"), {"post": "yes"})
     assert Player.objects.exists()
 
