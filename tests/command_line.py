@@ -57,8 +57,11 @@ def manage(*words: object, out: StringIO | None = None, err: StringIO | None = N
     """A command in this process, within the transaction of the test."""
     out, err = out or StringIO(), err or StringIO()
     code = 0
+    # A parallel run of the tests hands its own width down.
+    plain = {} if isinstance(out, Screen) else {"COLUMNS": ""}
     # A command that ends closes its connections, which would end the test's transaction.
-    with redirect_stdout(out), redirect_stderr(err), mock.patch.object(connections, "close_all"):
+    kept = mock.patch.object(connections, "close_all")
+    with redirect_stdout(out), redirect_stderr(err), kept, mock.patch.dict(os.environ, plain):
         try:
             execute_from_command_line(["manage.py", *map(str, words)])
         except SystemExit as end:
@@ -140,4 +143,8 @@ def url_of(database: str) -> str:
 
 def _environment(given: dict[str, str]) -> dict[str, str]:
     url = url_of(str(connection.settings_dict["NAME"]))
-    return os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url, "NO_COLOR": ""} | given
+    return (
+        os.environ
+        | {"DJANGO_SETTINGS_MODULE": "config.settings", "DATABASE_URL": url, "NO_COLOR": "", "COLUMNS": ""}
+        | given
+    )

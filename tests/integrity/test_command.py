@@ -240,7 +240,7 @@ def test_a_piped_table_has_neither_colour_nor_bar():
 def test_a_table_names_both_values_their_difference_and_the_way_out():
     make_surplus()
     said = integrity("analyze").words
-    assert "7.00000 10.00000 -3.00000 10.00000" in said
+    assert "7.00000 10.00000 +3.00000 10.00000" in said
     assert f"manage.py integrity repair {RULE} --strategy delete_extra_metrics --dry-run" in said
 
 

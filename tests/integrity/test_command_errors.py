@@ -313,8 +313,8 @@ def test_help_of_the_command_tells_the_exit_codes():
     assert "0 clean, 1 violations or planned changes, 2 usage error, 3 not" in integrity("--help").words
 
 
-def test_help_loads_neither_the_verbs_nor_the_tables(db):
+def test_help_loads_nothing_that_prints_tables(db):
     done = python("-X", "importtime", "manage.py", "integrity", "analyze", "--help")
     loaded = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
     assert "integrity.registry" in loaded
-    assert not loaded & {"rich", "integrity.engine", "integrity.repair", "integrity.undo", "integrity.rendering"}
+    assert not {name for name in loaded if name.partition(".")[0] == "rich" or name.startswith("integrity.rendering")}
