@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -40,38 +40,46 @@ DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
 ATTEMPTS = 4
 
 LOCK_DEVICE = "SELECT id, collects FROM players_device WHERE lower(name) = lower(%s) FOR NO KEY UPDATE"
-# Looked up in one statement and locked by their ids in another: where a statement that locks has a join, and two of its
-# rows have moved while it waited, PostgreSQL may leave the second one out (seen on 18 with Memoize in the plan).
-CONCERNED = """
-    SELECT id FROM players_player WHERE lower(id_tag) = lower(%s)
-    UNION ALL SELECT player_id FROM players_opensession WHERE device_id = %s
-"""
+# Ids come from a subquery that is evaluated once, not from a join: where a statement that locks has a join, and two of
+# its rows have moved while it waited, PostgreSQL may leave the second one out (seen on 18 with Memoize in the plan).
 LOCK_PLAYERS = """
-    SELECT id, collects, lower(id_tag) = lower(%s) FROM players_player WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+    SELECT id, collects, lower(id_tag) = lower(%(tag)s) FROM players_player
+    WHERE id = ANY(ARRAY(
+        SELECT id FROM players_player WHERE lower(id_tag) = lower(%(tag)s)
+        UNION ALL SELECT player_id FROM players_opensession WHERE device_id = %(device)s))
+    ORDER BY id FOR NO KEY UPDATE
 """
-SESSIONS = "SELECT player_id, device_id, last_activity FROM players_opensession WHERE player_id = ANY(%s)"
+# Opens the session or goes on with it, and moves the master with it. Finds no row where something must end first: the
+# session is on another device, or has a part in flight that belongs to an earlier hour.
 RIDE = """
-    INSERT INTO players_opensession AS session
-        (player_id, device_id, started_at, last_activity, distance_km, flushed_km)
-    VALUES (%(player)s, %(device)s, %(now)s, %(now)s, %(km)s, 0)
-    ON CONFLICT (player_id) DO UPDATE
-    SET distance_km = session.distance_km + EXCLUDED.distance_km, last_activity = EXCLUDED.last_activity
-    RETURNING distance_km
-"""
-ADD_TO_MASTER = """
-    UPDATE players_player SET distance_total = distance_total + %(km)s, last_active = %(now)s WHERE id = %(player)s
-    RETURNING distance_total
-"""
-# UNION, not UNION ALL: a school above two classes of the rider is there once.
-GROUPS_ABOVE = """
-    WITH RECURSIVE above (id, parent_id) AS (
-        SELECT g.id, g.parent_id FROM players_membership m JOIN players_group g ON g.id = m.group_id
-        WHERE m.player_id = %s
-        UNION SELECT g.id, g.parent_id FROM above JOIN players_group g ON g.id = above.parent_id
+    WITH ridden AS (
+        INSERT INTO players_opensession AS session
+            (player_id, device_id, started_at, last_activity, distance_km, flushed_km)
+        VALUES (%(player)s, %(device)s, %(now)s, %(now)s, %(km)s, 0)
+        ON CONFLICT (player_id) DO UPDATE
+        SET distance_km = session.distance_km + EXCLUDED.distance_km,
+            last_activity = greatest(session.last_activity, EXCLUDED.last_activity)
+        WHERE session.device_id = EXCLUDED.device_id AND (
+            EXCLUDED.last_activity < date_trunc('hour', session.last_activity, 'UTC') + interval '1 hour'
+            OR session.flushed_km = session.distance_km)
+        RETURNING distance_km
     )
-    SELECT id FROM above
+    UPDATE players_player
+    SET distance_total = distance_total + %(km)s, last_active = greatest(last_active, %(now)s)
+    FROM ridden WHERE id = %(player)s RETURNING distance_total, ridden.distance_km
 """
-LOCK_GROUPS = "SELECT id FROM players_group WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+SESSIONS = "SELECT player_id, device_id FROM players_opensession WHERE player_id = ANY(%s)"
+# UNION, not UNION ALL: a school above two classes of the rider is there once.
+LOCK_GROUPS = """
+    SELECT id FROM players_group WHERE id = ANY(ARRAY(
+        WITH RECURSIVE above (id, parent_id) AS (
+            SELECT g.id, g.parent_id FROM players_membership m JOIN players_group g ON g.id = m.group_id
+            WHERE m.player_id = %s
+            UNION SELECT g.id, g.parent_id FROM above JOIN players_group g ON g.id = above.parent_id
+        )
+        SELECT id FROM above))
+    ORDER BY id FOR NO KEY UPDATE
+"""
 ADD_TO_GROUPS = "UPDATE players_group SET distance_total = distance_total + %s WHERE id = ANY(%s)"
 FIRST_ANSWER = "SELECT body_hash, answer FROM players_idempotencykey WHERE device_id = %s AND key = %s AND at > %s"
 # A key of more than a day ago is free again, whether it has been removed or not.
@@ -184,8 +192,7 @@ def _lock_device(report: Report, key: ApiKey) -> tuple[int, bool]:
 
 def _lock_players(report: Report, device: int) -> tuple[_Rider, list[int]]:
     """The rider, and the ids of others whose session is open on the device."""
-    concerned = [player for (player,) in execute(CONCERNED, [report.id_tag, device])]
-    found = execute(LOCK_PLAYERS, [report.id_tag, concerned])
+    found = execute(LOCK_PLAYERS, {"tag": report.id_tag, "device": device})
     riders = [_Rider(player, collects) for player, collects, rides in found if rides]
     if not riders:
         raise Unknown(f"There is no player with the ID tag {report.id_tag!r}.", "id_tag")
@@ -193,38 +200,32 @@ def _lock_players(report: Report, device: int) -> tuple[_Rider, list[int]]:
 
 
 def _ride(rider: _Rider, others: list[int], device: int, km: Decimal, now: datetime) -> Answer:
-    # In a statement after the locks: what these players did until then is committed and seen.
-    sessions = {player: (on, at) for player, on, at in execute(SESSIONS, [[rider.id, *others]])}
-    ended = [player for player in others if player in sessions and sessions[player][0] == device]
-    if rider.id in sessions:
-        on, last_activity = sessions[rider.id]
-        now = max(now, last_activity)  # the clocks of two servers differ
-        if on != device:
-            ended.append(rider.id)
-        elif _hour(last_activity) < _hour(now):
-            flush([rider.id])
-    if ended:
-        close(ended)
     values = {"player": rider.id, "device": device, "km": km, "now": now}
-    [(session_km,)] = execute(RIDE, values)
-    [(distance_total,)] = execute(ADD_TO_MASTER, values)
+    if others or not (found := execute(RIDE, values)):
+        _end_what_is_over(rider, others, device)
+        found = execute(RIDE, values)
+    [(distance_total, session_km)] = found
     if km:
-        _add_to_groups(rider.id, km)
+        _add_to_groups(rider, km)
     return Answer(skipped=False, distance_total=distance_total, session_km=session_km)
 
 
-def _add_to_groups(player: int, km: Decimal) -> None:
+def _end_what_is_over(rider: _Rider, others: list[int], device: int) -> None:
+    """Close the sessions of others on this device and the rider's on another; flush the rider's on this one."""
+    # In a statement after the locks: what these players did until then is committed and seen.
+    sessions = execute(SESSIONS, [[rider.id, *others]])
+    closing = [player for player, on in sessions if (on == device) != (player == rider.id)]
+    if closing:
+        close(closing)
+    if (rider.id, device) in sessions:
+        flush([rider.id])
+
+
+def _add_to_groups(rider: _Rider, km: Decimal) -> None:
     # Where the player belongs cannot change: whoever moves the player, or a group above, takes the player's row first.
-    groups = [group for (group,) in execute(GROUPS_ABOVE, [player])]
-    if len(groups) > 1:
-        execute(LOCK_GROUPS, [groups])
+    groups = [group for (group,) in execute(LOCK_GROUPS, [rider.id])]
     if groups:
         execute(ADD_TO_GROUPS, [km, groups])
-
-
-def _hour(moment: datetime) -> datetime:
-    """The full hour of a moment in UTC."""
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _first_answer(device: int, key: str, report: Report, now: datetime) -> Answer | None:
