@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity import records
 from integrity.cascades import Along, follow
+from integrity.enforcement.along import models_along
 from integrity.exceptions import Refused
 from integrity.journal import inserted_since, last_change, note_columns, write
 from integrity.keys import Key
@@ -123,7 +124,7 @@ class Batch:
     def _write(self, plans: Sequence[Plan], keys: Sequence[Key], outcome: Outcome) -> None:
         others = [
             rule
-            for rule in registry.reading({plan.model for plan in plans})
+            for rule in registry.reading(models_along(registry, {plan.model for plan in plans}))
             if rule.label not in (*self.exempt, self.rule.label) and not is_retired(rule, DEFAULT_DB_ALIAS)
         ]
         guard = DoNoHarm.around(others, plans, self.connection)

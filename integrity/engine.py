@@ -14,6 +14,7 @@ from django.utils import timezone
 from psycopg import errors
 
 from integrity import records, statuses
+from integrity.enforcement.along import models_along, rows_along
 from integrity.exceptions import EngineError, UnknownName, UsageError, sentence
 from integrity.journal import images_as_rows
 from integrity.keys import Key, Keys, by_label, stored
@@ -75,7 +76,7 @@ def verify(number: int, *, actor: str | None = None, sample: int = 20, observer:
         raise UsageError(f"Run {number} ({of.verb}) changed nothing; there is nothing to verify.")
     run = records.open_run(Run.Verb.VERIFY, database=of.database, actor=actor, of=of)
     report = Report(run.pk, run.verb)
-    rules = registry.reading(models)
+    rules = registry.reading(models_along(registry, models))
     observer.begins("verify", len(rules))
     for rule in rules:
         report.rules.append(_analyze_one(rule, run, _concerned(rule, of, models, connection), sample))
@@ -87,10 +88,11 @@ def verify(number: int, *, actor: str | None = None, sample: int = 20, observer:
 def _concerned(rule: Rule, of: Run, models: Sequence[type[Model]], connection: Any) -> Scope:
     """The keys of a rule that a run's changes concern; everything for a rule that cannot be narrowed."""
     keys: set[Key] = set()
-    for model in models:
+    written = [(model, images_as_rows(of, model, connection)) for model in models]
+    for model, source in rows_along(registry, written, connection):
         if model._meta.db_table not in {read._meta.db_table for read in rule.reads()}:
             continue
-        statement = touched(rule, model, images_as_rows(of, model, connection))
+        statement = touched(rule, model, source)
         if statement is None:
             return Scope()
         keys.update(tuple(row.values()) for row in fetch(connection, statement))

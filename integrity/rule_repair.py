@@ -15,6 +15,7 @@ from integrity.batch import Batch, Outcome
 from integrity.batches import Batches
 from integrity.cascades import reachable
 from integrity.conf import conf
+from integrity.enforcement.along import models_along
 from integrity.exceptions import EngineError, LostRun, Refused, sentence
 from integrity.keys import Key
 from integrity.look import keys_in, look
@@ -223,7 +224,7 @@ class RuleRepair:
     def _whole_rules(self) -> Iterator[Rule]:
         """Rules that cannot be narrowed to the touched keys: looked at once before and once after."""
         deletes = any(ANY in step.columns(self.rule) for step in self.steps)
-        models = reachable(self.models, self.connection) if deletes else self.models
+        models = models_along(registry, reachable(self.models, self.connection) if deletes else self.models)
         written = {model._meta.db_table for model in models}
         for rule in registry.reading(models):
             spared = rule.label in (self.rule.label, *self.exempt) or is_retired(rule, DEFAULT_DB_ALIAS)

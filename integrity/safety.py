@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from integrity import records
 from integrity.conf import conf
+from integrity.enforcement.along import rows_along
 from integrity.enforcement.declared import our_triggers
 from integrity.exceptions import Harm, Refused, UsageError
 from integrity.keys import Key, pk_columns
@@ -177,21 +178,22 @@ class DoNoHarm:
 
         Rules that can only be checked whole are left out.
         """
+        written = [(plan.model, rows) for plan in plans for rows in (plan.rows_before(), plan.rows_after())]
         keys: dict[Rule, set[Key]] = {}
-        for rule in rules:
-            for plan in plans:
-                for source in (plan.rows_before(), plan.rows_after()):
-                    statement = touched(rule, plan.model, source)
-                    if statement is not None:
-                        keys.setdefault(rule, set()).update(tuple(row.values()) for row in fetch(connection, statement))
+        for model, source in rows_along(registry, written, connection):
+            for rule in rules:
+                statement = touched(rule, model, source)
+                if statement is not None:
+                    keys.setdefault(rule, set()).update(tuple(row.values()) for row in fetch(connection, statement))
         return cls(keys, connection)
 
     def add(self, plan: Plan, source: Statement) -> None:
         """Keys of written rows that were not known before, because they had no key yet."""
-        for rule, keys in self.keys.items():
-            statement = touched(rule, plan.model, source)
-            if statement is not None:
-                keys.update(tuple(row.values()) for row in fetch(self.connection, statement))
+        for model, rows in rows_along(registry, [(plan.model, source)], self.connection):
+            for rule, keys in self.keys.items():
+                statement = touched(rule, model, rows)
+                if statement is not None:
+                    keys.update(tuple(row.values()) for row in fetch(self.connection, statement))
 
     def look_again(self) -> dict[Rule, Seen]:
         """What breaks each rule now."""

@@ -53,16 +53,10 @@ def _back(rule: Rule, hops: tuple[Hop, ...], source: Statement) -> Statement:
     rows = source
     for hop in reversed(hops[1:]):
         rows = rows_before(hop, rows)
-    (key,) = columns_of(rule.model)
-    first = hops[0]
-    if first.forward or first.generic or first.target not in ("pk", key.name):
-        return compose(
-            "SELECT r.{column} AS {key} FROM ({rows}) AS r",
-            column=name(pk_columns(first.source)[0]),
-            key=name(key.name),
-            rows=rows_before(first, rows),
-        )
-    return compose("SELECT r.{fk} AS {key} FROM ({rows}) AS r", fk=_column(first), key=name(key.name), rows=rows)
+    first, keys = hops[0], columns_of(rule.model)
+    if first.forward or first.generic or rule.key_fields != keys or first.target not in ("pk", keys[0].name):
+        return rule.keys_of_rows(rows_before(first, rows))
+    return compose("SELECT r.{fk} AS {key} FROM ({rows}) AS r", fk=_column(first), key=name(keys[0].name), rows=rows)
 
 
 def rows_before(hop: Hop, rows: Statement) -> Statement:

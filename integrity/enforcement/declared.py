@@ -22,10 +22,19 @@ def declare(rules: Iterable[Rule]) -> None:
         if isinstance(rule, Always):
             _declare_check(rule)
         elif isinstance(rule, Derived):
-            from integrity.enforcement.triggers import triggers_of
+            _declare_triggers(rule)
 
-            for model, trigger in triggers_of(rule):
-                trigger.register(model)
+
+def _declare_triggers(rule: Derived) -> None:
+    import pgtrigger
+
+    from integrity.enforcement.triggers import triggers_of
+
+    # Django gets ready once more where a test changes INSTALLED_APPS.
+    known = {trigger.get_uri(model) for model, trigger in pgtrigger.registered()}
+    for model, trigger in triggers_of(rule):
+        if trigger.get_uri(model) not in known:
+            trigger.register(model)
 
 
 def our_triggers(rules: Iterable[Rule]) -> set[str]:
