@@ -17,7 +17,7 @@ from tests.integrity.oracle import CASES, MODELS, make, rolled_back, violations,
 pytestmark = pytest.mark.django_db
 
 random_rows = given(world=worlds, data=st.data())
-few = settings(max_examples=5)
+few = settings(max_examples=8)
 fewer = settings(max_examples=2)
 
 
