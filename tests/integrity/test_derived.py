@@ -88,7 +88,7 @@ def test_rows_outside_of_where_are_not_spoken_about():
 
 
 def test_a_scope_of_keys_looks_at_those_alone():
-    first, second = make_account([1], balance=2), make_account([1], balance=2)
+    _, second = make_account([1], balance=2), make_account([1], balance=2)
     assert list(finds(balance(), keys=[(second.pk,)])) == [second.pk]
 
 
