@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -25,7 +27,13 @@ class Conf:
 
 def conf() -> Conf:
     """The settings now in force. Raises ImproperlyConfigured naming an unknown one."""
-    given = getattr(settings, "PLAYERS", {})
+    return _read(tuple(getattr(settings, "PLAYERS", {}).items()))
+
+
+@cache
+def _read(items: tuple[tuple[str, Any], ...]) -> Conf:
+    """Read once for each content: every request asks."""
+    given = dict(items)
     known = {setting.name for setting in fields(Conf)}
     for name in given:
         if name not in known:

@@ -49,8 +49,10 @@ LOCK_PLAYERS = """
         UNION ALL SELECT player_id FROM players_opensession WHERE device_id = %(device)s))
     ORDER BY id FOR NO KEY UPDATE
 """
-# Opens the session or goes on with it, and moves the master with it. Finds no row where something must end first: the
-# session is on another device, or has a part in flight that belongs to an earlier hour.
+# Opens the session or goes on with it, and moves the master and the groups above with it, in one statement since every
+# report of every bike waits for each. It finds no row, and writes nothing, where something must end first: the session
+# is on another device, or has a part in flight that belongs to an earlier hour. The groups are locked in the order of
+# their ids before the first is written; UNION, not UNION ALL, has a school above two classes of the rider once.
 RIDE = """
     WITH ridden AS (
         INSERT INTO players_opensession AS session
@@ -63,24 +65,24 @@ RIDE = """
             EXCLUDED.last_activity < date_trunc('hour', session.last_activity, 'UTC') + interval '1 hour'
             OR session.flushed_km = session.distance_km)
         RETURNING distance_km
+    ), master AS (
+        UPDATE players_player
+        SET distance_total = distance_total + %(km)s, last_active = greatest(last_active, %(now)s)
+        WHERE id = %(player)s AND EXISTS (SELECT FROM ridden) RETURNING distance_total
+    ), groups AS (
+        UPDATE players_group SET distance_total = distance_total + %(km)s WHERE id = ANY(ARRAY(
+            SELECT id FROM players_group WHERE id = ANY(ARRAY(
+                WITH RECURSIVE above (id, parent_id) AS (
+                    SELECT g.id, g.parent_id FROM players_membership m JOIN players_group g ON g.id = m.group_id
+                    WHERE m.player_id = %(player)s AND %(km)s > 0 AND EXISTS (SELECT FROM ridden)
+                    UNION SELECT g.id, g.parent_id FROM above JOIN players_group g ON g.id = above.parent_id
+                )
+                SELECT id FROM above))
+            ORDER BY id FOR NO KEY UPDATE))
     )
-    UPDATE players_player
-    SET distance_total = distance_total + %(km)s, last_active = greatest(last_active, %(now)s)
-    FROM ridden WHERE id = %(player)s RETURNING distance_total, ridden.distance_km
+    SELECT distance_total, distance_km FROM master, ridden
 """
 SESSIONS = "SELECT player_id, device_id FROM players_opensession WHERE player_id = ANY(%s)"
-# UNION, not UNION ALL: a school above two classes of the rider is there once.
-LOCK_GROUPS = """
-    SELECT id FROM players_group WHERE id = ANY(ARRAY(
-        WITH RECURSIVE above (id, parent_id) AS (
-            SELECT g.id, g.parent_id FROM players_membership m JOIN players_group g ON g.id = m.group_id
-            WHERE m.player_id = %s
-            UNION SELECT g.id, g.parent_id FROM above JOIN players_group g ON g.id = above.parent_id
-        )
-        SELECT id FROM above))
-    ORDER BY id FOR NO KEY UPDATE
-"""
-ADD_TO_GROUPS = "UPDATE players_group SET distance_total = distance_total + %s WHERE id = ANY(%s)"
 FIRST_ANSWER = "SELECT body_hash, answer FROM players_idempotencykey WHERE device_id = %s AND key = %s AND at > %s"
 # A key of more than a day ago is free again, whether it has been removed or not.
 KEEP_ANSWER = """
@@ -205,8 +207,6 @@ def _ride(rider: _Rider, others: list[int], device: int, km: Decimal, now: datet
         _end_what_is_over(rider, others, device)
         found = execute(RIDE, values)
     [(distance_total, session_km)] = found
-    if km:
-        _add_to_groups(rider, km)
     return Answer(skipped=False, distance_total=distance_total, session_km=session_km)
 
 
@@ -219,13 +219,6 @@ def _end_what_is_over(rider: _Rider, others: list[int], device: int) -> None:
         close(closing)
     if (rider.id, device) in sessions:
         flush([rider.id])
-
-
-def _add_to_groups(rider: _Rider, km: Decimal) -> None:
-    # Where the player belongs cannot change: whoever moves the player, or a group above, takes the player's row first.
-    groups = [group for (group,) in execute(LOCK_GROUPS, [rider.id])]
-    if groups:
-        execute(ADD_TO_GROUPS, [km, groups])
 
 
 def _first_answer(device: int, key: str, report: Report, now: datetime) -> Answer | None:

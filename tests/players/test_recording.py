@@ -360,12 +360,12 @@ def test_a_refused_report_keeps_no_answer(ada, red):
 
 
 def failing(monkeypatch, *errors):
-    """Fail at the last statement of a report with each of these errors, then no more."""
+    """Fail after the last statement of a report with each of these errors, then no more."""
     left, execute = list(errors), recording.execute
 
     def run(sql, values=()):
         found = execute(sql, values)
-        if sql == recording.ADD_TO_GROUPS and left:
+        if sql == recording.RIDE and left:
             raise left.pop(0)
         return found
 
