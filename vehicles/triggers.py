@@ -53,6 +53,11 @@ CORRECTIONS = f"""
     ORDER BY n.id;
 """  # noqa: S608
 
+REFUSE = """
+    RAISE EXCEPTION USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA,
+        MESSAGE = format('%s is an audit and only grows: a line is never changed or deleted.', TG_TABLE_NAME);
+"""
+
 FROM_BOTH = "new_rows AS n JOIN old_rows AS o ON o.id = n.id"
 
 
@@ -84,12 +89,23 @@ def pgid(trigger: pgtrigger.Trigger, model: Any) -> str:
     return trigger.get_pgid(model)
 
 
-append_only = pgtrigger.Trigger(
-    name="append_only",
-    when=pgtrigger.Before,
-    operation=pgtrigger.Update | pgtrigger.Delete,
-    func="""
-        RAISE EXCEPTION USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA,
-            MESSAGE = format('%s is an audit and only grows: a line is never changed or deleted.', TG_TABLE_NAME);
-    """,
-)
+class AppendOnly(Keep):
+    """Refuses to change or delete a row. TRUNCATE is left to the owner of the table."""
+
+    level = pgtrigger.Row
+    when = pgtrigger.Before
+
+    def __init__(self) -> None:
+        operation = pgtrigger.Update | pgtrigger.Delete
+        pgtrigger.Trigger.__init__(self, name="append_only", operation=operation, func=REFUSE)
+
+    def get_declare(self, model: Any) -> list[tuple[str, str]]:
+        """No variables."""
+        return []
+
+    def get_func(self, model: Any) -> str:
+        """The refusal."""
+        return REFUSE
+
+
+append_only = AppendOnly()
