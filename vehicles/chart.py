@@ -1,6 +1,6 @@
 """Charts as figures for SVG that the server draws: readable without scripts, in print, under a strict policy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -37,6 +37,8 @@ class Line:
     paths: list[str]
     readings: list[Mark]
     overrides: list[Mark]
+    suspects: list[Mark]
+    """Mistyped readings, at the upper edge where they lie beyond it."""
     across: list[Label]
     up: list[Label]
     width: int = WIDTH
@@ -69,14 +71,18 @@ class Bars:
     bottom: int = HEIGHT - BOTTOM
 
 
-def line(found: History) -> Line | None:
-    """The chart of a history; None where there is nothing to draw."""
+def line(found: History, mistyped: Collection[int | None] = ()) -> Line | None:
+    """The chart of a history; None where there is nothing to draw.
+
+    mistyped: events that are marked and left out of the line, so that one of them does not flatten all others.
+    """
     if not found.readings:
         return None
+    drawn = [r for r in found.readings if r.event not in mistyped]
     shown = [o for o in found.overrides if o.mileage is not None]
     moments = [r.at for r in found.readings] + [o.at for o in shown]
     begin, end = min(moments), max(moments)
-    top = nice(max([r.miles for r in found.readings] + [o.mileage or 0 for o in shown]))
+    top = nice(max([r.miles for r in drawn] + [o.mileage or 0 for o in shown], default=0))
 
     def x(at: datetime) -> float:
         lasted = (end - begin).total_seconds()
@@ -84,12 +90,13 @@ def line(found: History) -> Line | None:
         return round(LEFT + share * (WIDTH - LEFT - 10), 1)
 
     def mark(at: datetime, miles: int, what: str) -> Mark:
-        return Mark(x(at), _y(miles, top), f"{at:%Y-%m-%d}: {miles:,} miles{what}")
+        return Mark(x(at), _y(min(miles, top), top), f"{at:%Y-%m-%d}: {miles:,} miles{what}")
 
     return Line(
-        paths=[_path(list(odometer), x, top) for _, odometer in groupby(found.readings, key=lambda r: r.odometer)],
-        readings=[mark(r.at, r.miles, "") for r in found.readings],
+        paths=[_path(list(odometer), x, top) for _, odometer in groupby(drawn, key=lambda r: r.odometer)],
+        readings=[mark(r.at, r.miles, "") for r in drawn],
         overrides=[mark(o.at, o.mileage or 0, f", said by {o.author}") for o in shown],
+        suspects=[mark(r.at, r.miles, ", mistyped") for r in found.readings if r.event in mistyped],
         across=[Label(x(begin), HEIGHT - 8, f"{begin:%Y-%m-%d}"), Label(x(end), HEIGHT - 8, f"{end:%Y-%m-%d}")],
         up=_up(top),
     )

@@ -36,8 +36,8 @@ LINE = (
 class Mistyped(Ordered):
     """Readings that do not fit between their neighbours and would after one slip is undone.
 
-    The suggestion is the one nearest to the straight line between the neighbours; it is what is expected, and evidence
-    says which slip it was. Options are those of Ordered, with a rate.
+    The suggestion is what is expected, and evidence says which slip it was: ten times where that fits, else the one
+    nearest to the straight line between the neighbours. Options are those of Ordered, with a rate.
     """
 
     kind = "mistyped"
@@ -54,8 +54,8 @@ class Mistyped(Ordered):
             " CROSS JOIN LATERAL (SELECT GREATEST(s.previous, s.next - {after}) AS lowest,"
             " LEAST(s.next, s.previous + {before}) AS highest) AS fits"
             " CROSS JOIN LATERAL (SELECT c.* FROM ({slips}) AS c WHERE c.slip BETWEEN fits.lowest AND fits.highest"
-            # At an end of the sequence there is no line, so that the commonest slip is the best guess.
-            " ORDER BY CASE WHEN s.previous IS NULL OR s.next IS NULL THEN c.rarity ELSE 0 END,"
+            # Ten times is the commonest slip. At an end of the sequence there is no line: the next common one then.
+            " ORDER BY CASE WHEN s.previous IS NULL OR s.next IS NULL THEN c.rarity ELSE LEAST(c.rarity, 1) END,"
             " abs(c.slip - {line}), c.rarity, c.slip LIMIT 1) AS found"
             " WHERE s.value NOT BETWEEN fits.lowest AND fits.highest AND s.trusted AND {scoped}",
             keys=keys,

@@ -255,6 +255,9 @@ class Anomaly(Violation):
         proxy = True
         verbose_name_plural = "anomalies"
 
+    def __str__(self) -> str:
+        return f"anomaly {self.pk}"
+
 
 class ServiceReminder(models.Model):
     """What is to be done at a mileage or on a day, whichever comes first."""

@@ -196,7 +196,7 @@ def test_a_person_accepts(ann, mistyped):
         ({"decision": "accept"}, "reason"),
         ({"decision": "correct", "miles": "", "reason": "so"}, "miles"),
         ({"decision": "correct", "miles": 1_000_001, "reason": "so"}, "miles"),
-        ({"decision": "accept", "reason": "so", "until": "2020-01-01 00:00"}, "until"),
+        ({"decision": "accept", "reason": "so", "until_0": "2020-01-01", "until_1": "00:00"}, "until"),
         ({"reason": "so"}, "decision"),
     ],
 )
@@ -261,6 +261,14 @@ def test_a_chart_lies_within_its_frame():
     points = [tuple(map(float, point.split(","))) for path in drawn.paths for point in path.split()]
     assert all(drawn.left <= x <= drawn.width and 0 <= y <= drawn.bottom for x, y in points)
     assert len(drawn.overrides) == 1
+
+
+def test_a_mistyped_reading_does_not_flatten_the_others():
+    vehicle = make_vehicle([50_000, 501_000, 50_200])
+    typed = vehicle.events.get(miles=501_000).pk
+    drawn = line(history(vehicle.pk), {typed})
+    assert (len(drawn.readings), len(drawn.suspects), drawn.up[-1].text) == (2, 1, "60,000")
+    assert drawn.suspects[0].y == drawn.up[-1].y
 
 
 def test_one_reading_is_drawn_in_the_middle():

@@ -9,7 +9,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from vehicles.admin.base import Kept, history_link, miles
+from vehicles.admin.base import (
+    AdminIntegerFieldWidget,
+    AdminRadioSelect,
+    AdminSplitDateTime,
+    AdminTextareaWidget,
+    Kept,
+    history_link,
+    miles,
+)
 from vehicles.anomalies import GROW, MISTYPED, RULES, STALE, accept, correct, subject_of
 from vehicles.exceptions import Unknown, VehiclesError
 from vehicles.models import Anomaly
@@ -24,13 +32,21 @@ class Decision(forms.ModelForm):  # type: ignore[type-arg]
 
     decision = forms.ChoiceField(
         choices=[(ACCEPT, "It is right: accept it"), (CORRECT, "It is wrong: correct the reading")],
-        widget=forms.RadioSelect,
+        widget=AdminRadioSelect,
     )
-    miles = forms.IntegerField(required=False, min_value=0, max_value=MAX_MILES, help_text="What the odometer read.")
-    until = forms.DateTimeField(required=False, help_text="When an acceptance expires; empty: never.")
+    miles = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MAX_MILES,
+        widget=AdminIntegerFieldWidget,
+        help_text="What the odometer read.",
+    )
+    until = forms.SplitDateTimeField(
+        required=False, widget=AdminSplitDateTime, help_text="When an acceptance expires; empty: never."
+    )
     reason = forms.CharField(
         max_length=500,
-        widget=forms.Textarea({"rows": 2}),
+        widget=AdminTextareaWidget({"rows": 2}),
         error_messages={"required": "Say why: the decision is kept with its reason."},
     )
 

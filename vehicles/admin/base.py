@@ -11,12 +11,47 @@ from django.utils.safestring import SafeString
 
 from vehicles.models import Vehicle
 
+# Fields that a form declares itself are not dressed by the theme.
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
+    from django.contrib.admin.widgets import (
+        AdminIntegerFieldWidget,
+        AdminRadioSelect,
+        AdminSplitDateTime,
+        AdminTextareaWidget,
+        AdminTextInputWidget,
+    )
 elif apps.is_installed("unfold"):
     from unfold.admin import ModelAdmin
+    from unfold.widgets import UnfoldAdminIntegerFieldWidget as AdminIntegerFieldWidget
+    from unfold.widgets import UnfoldAdminRadioSelectWidget as AdminRadioSelect
+    from unfold.widgets import UnfoldAdminSplitDateTimeWidget as AdminSplitDateTime
+    from unfold.widgets import UnfoldAdminTextareaWidget as AdminTextareaWidget
+    from unfold.widgets import UnfoldAdminTextInputWidget as AdminTextInputWidget
 else:
+    from django.contrib.admin.widgets import (
+        AdminIntegerFieldWidget,
+        AdminRadioSelect,
+        AdminSplitDateTime,
+        AdminTextareaWidget,
+        AdminTextInputWidget,
+    )
+
     ModelAdmin = admin.ModelAdmin
+
+
+__all__ = [
+    "AdminIntegerFieldWidget",
+    "AdminRadioSelect",
+    "AdminSplitDateTime",
+    "AdminTextInputWidget",
+    "AdminTextareaWidget",
+    "Kept",
+    "Page",
+    "ReadOnly",
+    "history_link",
+    "miles",
+]
 
 
 class Page(ModelAdmin):

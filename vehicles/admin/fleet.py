@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-from vehicles.admin.base import Kept, history_link, miles
+from vehicles.admin.base import AdminIntegerFieldWidget, AdminTextareaWidget, Kept, history_link, miles
 from vehicles.anomalies import suspects
 from vehicles.chart import bars, line
 from vehicles.exceptions import Unknown
@@ -25,12 +25,17 @@ class VehicleForm(forms.ModelForm):  # type: ignore[type-arg]
     """With the reason that an override needs."""
 
     current_mileage_override = forms.IntegerField(
-        label="Override", required=False, min_value=0, max_value=MAX_MILES, help_text="Empty: the log counts."
+        label="Override",
+        required=False,
+        min_value=0,
+        max_value=MAX_MILES,
+        widget=AdminIntegerFieldWidget,
+        help_text="Empty: the log counts.",
     )
     override_reason = forms.CharField(
         required=False,
         max_length=500,
-        widget=forms.Textarea({"rows": 2}),
+        widget=AdminTextareaWidget({"rows": 2}),
         help_text="Needed where the override changes; it is kept with your name.",
     )
 
@@ -97,6 +102,7 @@ class VehicleAdmin(Kept):
             raise Http404(str(error)) from error
         if not self.has_view_permission(request, found.vehicle):
             raise Http404
+        suspected = suspects(vehicle)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Mileage of {found.vehicle}",
@@ -104,9 +110,9 @@ class VehicleAdmin(Kept):
             "vehicle": found.vehicle,
             "description": DESCRIPTIONS[Vehicle.Source(found.vehicle.mileage_computed_from)],
             "history": found,
-            "line": line(found),
+            "line": line(found, {s.event for s in suspected if s.suggested is not None}),
             "bars": bars(found.months),
-            "suspects": suspects(vehicle),
+            "suspects": suspected,
             "reminders": [
                 (status, told_in_words(status.prediction) if status.prediction else "")
                 for status in statuses([vehicle])

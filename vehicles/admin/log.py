@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from vehicles.admin.base import Page
+from vehicles.admin.base import AdminTextInputWidget, Page
 from vehicles.events import create_event, delete_event, edit_event, restore_event
 from vehicles.models import VehicleEvent
 
@@ -30,7 +30,9 @@ class Deleted(admin.SimpleListFilter):
 class EventForm(forms.ModelForm):  # type: ignore[type-arg]
     """With a reason for the audit, where an entry is changed."""
 
-    reason = forms.CharField(required=False, max_length=500, help_text="Why a reading changes, for the audit.")
+    reason = forms.CharField(
+        required=False, max_length=500, widget=AdminTextInputWidget, help_text="Why a reading changes, for the audit."
+    )
 
     class Meta:
         model = VehicleEvent
