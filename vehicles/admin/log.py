@@ -31,7 +31,10 @@ class EventForm(forms.ModelForm):  # type: ignore[type-arg]
     """With a reason for the audit, where an entry is changed."""
 
     reason = forms.CharField(
-        required=False, max_length=500, widget=AdminTextInputWidget, help_text="Why a reading changes, for the audit."
+        required=False,
+        max_length=500,
+        widget=AdminTextInputWidget,
+        help_text="Why a reading changes, for the audit.",
     )
 
     class Meta:
