@@ -27,14 +27,15 @@ def main() -> None:
     """Measure what the command line asks for."""
     arguments = _arguments()
     from tests.benchmarks.jobs import JOBS
+    from tests.benchmarks.kept import KEPT
     from tests.benchmarks.measure import measure
     from tests.benchmarks.world import World, database, version
 
-    chosen = [job() for job in JOBS if not arguments.jobs or job.name in arguments.jobs]
+    chosen = [job() for job in (*JOBS, *KEPT) if not arguments.jobs or job.name in arguments.jobs]
     for scale in arguments.scale:
         world = World(scale)
         print(f"\n{world}: loading", flush=True)
-        with database(world):
+        with database(world, {job.needs for job in chosen}):
             print(f"PostgreSQL {version()}, {arguments.rounds} rounds, ratio: median, (lowest-highest)")
             print(ROW.format(*HEADER))
             for job in chosen:
@@ -62,6 +63,7 @@ def _seconds(seconds: float) -> str:
 
 def _arguments() -> argparse.Namespace:
     from tests.benchmarks.jobs import JOBS
+    from tests.benchmarks.kept import KEPT
 
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
@@ -69,7 +71,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [job.name for job in JOBS]
+    names = [job.name for job in (*JOBS, *KEPT)]
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side works (5)")
     parser.add_argument(

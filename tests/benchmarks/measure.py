@@ -24,6 +24,8 @@ class Job(ABC):
     what: str
     goal: float | None = None
     repeat: int = 1
+    needs: str = "history"
+    """Which data must be loaded."""
 
     @abstractmethod
     def by_hand(self) -> None:
@@ -42,6 +44,9 @@ class Job(ABC):
 
     def before_engine(self) -> None:
         self.before()
+
+    def after(self) -> None:  # noqa: B027  (most leave the same as they found)
+        """Leave the database to the next job."""
 
     def promised(self) -> float | None:
         """The goal on the server at hand."""
@@ -87,6 +92,7 @@ def measure(job: Job, rounds: int) -> Figures:
             getattr(figures, side).append(sum(_seconds(before, work) for _ in range(job.repeat)) / job.repeat)
             if side == "engine":
                 figures.megabytes = max(figures.megabytes, _peak())
+    job.after()
     return figures
 
 

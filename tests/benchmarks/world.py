@@ -45,12 +45,18 @@ KEPT = f"""
     CREATE UNIQUE INDEX ON kept (id);
     CREATE TABLE kept_players AS SELECT id, distance_total FROM players_player;
 """
+FLEET = """
+    INSERT INTO vehicles_vehicle (name) SELECT 'Van ' || v FROM generate_series(1, %(vehicles)s) v;
+    INSERT INTO vehicles_vehicleevent (vehicle_id, occurred_at, miles)
+    SELECT v, timestamptz '2020-01-01' + e * interval '10 days', e * 100
+    FROM generate_series(1, 100) e, generate_series(1, %(vehicles)s) v;
+"""
 SEQUENCES = ("players_group", "players_device", "players_player")
 
 
 @dataclass(frozen=True)
 class World:
-    """How much there is: 250 hours for each of 20,000 players in full size."""
+    """How much there is: 250 hours for each of 20,000 players, 100 events for each of 10,000 vehicles in full size."""
 
     scale: Fraction
     hours: int = 250
@@ -59,8 +65,12 @@ class World:
     def players(self) -> int:
         return int(20_000 * self.scale)
 
+    @property
+    def vehicles(self) -> int:
+        return int(10_000 * self.scale)
+
     def __str__(self) -> str:
-        return f"{self.players:,} players, {self.players * self.hours:,} hours"
+        return f"{self.players:,} players, {self.players * self.hours:,} hours, {self.vehicles:,} vehicles"
 
 
 def sql(statement: str, params: Any = None) -> list[tuple[Any, ...]]:
@@ -71,7 +81,7 @@ def sql(statement: str, params: Any = None) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def database(world: World) -> Iterator[None]:
+def database(world: World, needs: set[str]) -> Iterator[None]:
     """The default database is a new one for a while, loaded and vacuumed."""
     own, name = connection.settings_dict["NAME"], f"{PREFIX}{os.getpid()}"
     connection.close()
@@ -81,7 +91,10 @@ def database(world: World) -> Iterator[None]:
     connection.settings_dict["NAME"] = name
     try:
         call_command("migrate", verbosity=0)
-        load(world)
+        if "history" in needs:
+            load(world)
+        if "fleet" in needs:
+            load_fleet(world)
         yield
     finally:
         connection.close()
@@ -114,6 +127,18 @@ def load(world: World) -> None:
     for table in SEQUENCES:
         sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
     sql("VACUUM ANALYZE")
+
+
+def load_fleet(world: World) -> None:
+    """Vehicles with 100 events each, in order of time. Nothing is kept true before the end, when all of it is."""
+    tables = ("vehicles_vehicle", "vehicles_vehicleevent")
+    for table in tables:
+        sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    sql(FLEET, {"vehicles": world.vehicles})
+    for table in tables:
+        sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    sql("UPDATE vehicles_vehicle SET current_mileage = 1")
+    sql("VACUUM ANALYZE vehicles_vehicle, vehicles_vehicleevent")
 
 
 def _make_places(schools: int, classes: int) -> None:
