@@ -82,7 +82,7 @@ worlds = st.fixed_dictionaries(
 @contextmanager
 def rolled_back() -> Iterator[None]:
     """Examples leave nothing behind; the engine may begin durable transactions within."""
-    block = transaction.atomic()
+    block: Any = transaction.atomic()
     block._from_testcase = True
     with block:
         yield

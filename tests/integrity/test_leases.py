@@ -12,6 +12,7 @@ from django.utils import timezone
 from integrity import leases
 from integrity.exceptions import RunInProgress
 from integrity.models import Change, Result, Run
+from integrity.observer import Observer
 from tests.integrity import worlds
 from tests.integrity.others import Other
 from tests.integrity.worlds import SMALL, WORLDS
@@ -76,7 +77,7 @@ def test_a_process_that_stood_still_cannot_write_when_another_has_taken_its_run(
     assert Change.objects.count() == len(worlds.WRONG)
 
 
-class Waking(worlds.Observer):
+class Waking(Observer):
     """Wakes the other process when one batch is written, and hears that it gives up."""
 
     def __init__(self, still):
