@@ -25,6 +25,8 @@ def main() -> None:
     with command_line.plain_errors():
         embedded_postgres.provide()
         password = prepare()
+    # Again, as this took a while: two servers would share a port without a word.
+    _require_free(port)
     print(f"\n  Pages           http://localhost:{port}/")
     print(f"  API             http://localhost:{port}/api/docs")
     print(f"  Administration  http://localhost:{port}/admin/   login {LOGIN}, password {password}")
@@ -89,9 +91,9 @@ def _secret_key(path: Path) -> str:
 
 
 def _become_server(port: int) -> NoReturn:
-    options = (
-        f"--interface wsgi --host {HOST} --port {port} --no-ws --workers 2 --blocking-threads 4 --log-level warning"
-    )
+    # A worker may sleep through its end; three seconds are enough for any request here.
+    options = f"--host {HOST} --port {port} --workers 2 --blocking-threads 4 --workers-kill-timeout 3"
+    options += " --interface wsgi --no-ws --log-level warning"
     arguments = [sys.executable, "-m", "granian", *options.split(), "config.wsgi:application"]
     os.execv(sys.executable, arguments)  # noqa: S606  (every word is ours)
 

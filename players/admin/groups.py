@@ -11,6 +11,7 @@ from django.db import IntegrityError
 from django.db.models import BigIntegerField, Count, F, Func, IntegerField, QuerySet, Value
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -113,9 +114,10 @@ class GroupAdmin(Repairable):
         return int(group.own_members)
 
     @admin.display(description="riders below")
-    def riders(self, group: Any) -> int:
-        """Distinct players of the subtree."""
-        return int(group.riders)
+    def riders(self, group: Any) -> SafeString:
+        """Distinct players of the subtree, and the way to them."""
+        link = f"{reverse('admin:players_player_changelist')}?in={group.pk}"
+        return format_html('<a href="{}">{}</a>', link, group.riders)
 
     # Writing
 

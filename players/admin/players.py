@@ -1,6 +1,7 @@
 """Players: who they are by hand, how far they rode by verbs alone."""
 
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from django import forms
@@ -29,6 +30,8 @@ from players.placing import place_player, remove_player
 from players.tree import descendants
 
 GROUPS_SHOWN = 3
+GROUPS_LISTED = 200
+"""Groups to filter by; the others are a click away in the list of groups."""
 CORRECTIONS_SHOWN = 10
 CORRECT = "players.add_mastercorrection"
 
@@ -40,7 +43,8 @@ class InGroup(admin.SimpleListFilter):
     parameter_name = "in"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(line.id), "\u2003" * line.depth + line.name) for line in outline().values()]
+        lines = islice(outline().values(), GROUPS_LISTED)
+        return [(str(line.id), "\u2003" * line.depth + line.name) for line in lines]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Player]") -> "QuerySet[Player]":
         chosen = self.value() or ""

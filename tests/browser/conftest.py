@@ -39,9 +39,8 @@ def serving(database, static, **environment):
         **environment,
     }
     subprocess.run([sys.executable, "manage.py", "collectstatic", "--noinput", "-v0"], cwd=ROOT, env=given, check=True)
-    words = (
-        f"-m granian --interface wsgi --host 127.0.0.1 --port {port} --no-ws --blocking-threads 4 --log-level warning"
-    )
+    words = f"-m granian --interface wsgi --host 127.0.0.1 --port {port} --no-ws --blocking-threads 4"
+    words += " --workers-kill-timeout 3 --log-level warning"
     server = subprocess.Popen([sys.executable, *words.split(), "config.wsgi:application"], cwd=ROOT, env=given)
     address = f"http://127.0.0.1:{port}"
     try:

@@ -1,12 +1,17 @@
 """What the site sends beside its pages, and what it refuses to start with."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 
@@ -127,3 +132,36 @@ def test_the_secret_key_is_made_once_and_for_its_owner_alone(tmp_path):
     made = serve._secret_key(path)
     assert made == serve._secret_key(path)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.django_db(transaction=True)
+def test_serve_begins_with_an_empty_database_and_ends_with_ctrl_c(tmp_path, django_user_model):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    given = {"PORT": str(port), "DATABASE_URL": database, "STATIC_ROOT": str(tmp_path), "SECRET_KEY": "a secret"}
+    given |= {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    words = [sys.executable, "-m", "config.serve"]
+    with subprocess.Popen(words, cwd=ROOT, env=os.environ | given, stdout=subprocess.PIPE, text=True) as server:
+        said = ""
+        while "Ctrl-C" not in said:
+            said += server.stdout.readline()
+        page = answer_of(f"http://localhost:{port}/")
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+    assert "Rider 0" in page
+    password = said.partition("password ")[2].split()[0]
+    assert django_user_model.objects.get(username=serve.LOGIN).check_password(password)
+    assert (tmp_path / "players" / "pages.css").exists()
+
+
+def answer_of(url):
+    """The page, as soon as the server has begun."""
+    for _ in range(200):
+        try:
+            with urlopen(url, timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.1)
+    return ""
