@@ -62,16 +62,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(help_text="Upper and lower case are one.", max_length=200)),
-                (
-                    "api_key_hash",
-                    models.CharField(
-                        blank=True,
-                        editable=False,
-                        help_text="The key itself is shown once and stored nowhere. Empty: only a global key opens this device.",
-                        max_length=200,
-                        verbose_name="API key hash",
-                    ),
-                ),
                 ("collects", models.BooleanField(default=True, help_text="New distance is accepted from this device.")),
                 (
                     "group",

@@ -24,10 +24,6 @@ class Migration(migrations.Migration):
         ),
         # What it holds may be lost with the server: a limit that starts anew after a crash harms nobody.
         migrations.RunSQL("ALTER TABLE players_ratelimit SET UNLOGGED", migrations.RunSQL.noop),
-        migrations.RemoveField(
-            model_name="device",
-            name="api_key_hash",
-        ),
         migrations.CreateModel(
             name="ApiKey",
             fields=[
