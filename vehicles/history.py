@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from vehicles.conf import MAX_MILES_PER_DAY
+from vehicles.conf import conf
 from vehicles.finding import Reference, find_vehicle
 from vehicles.models import MileageChange, MileageOverride, ReadingCorrection, Vehicle, VehicleEvent
 from vehicles.readings import ALONG, IS_READING
@@ -104,7 +104,7 @@ def measured(events: Iterable[VehicleEvent], overrides: Sequence[datetime] = ())
 
 def _broken(last: Reading, miles: int, at: datetime, overrides: Sequence[datetime]) -> bool:
     """That a person said something else between two readings that do not follow each other."""
-    most = MAX_MILES_PER_DAY * max((at - last.at) / DAY, 1)
+    most = conf().MAX_MILES_PER_DAY * max((at - last.at) / DAY, 1)
     follows = 0 <= miles - last.miles <= most
     return not follows and any(last.at < moment <= at for moment in overrides)
 

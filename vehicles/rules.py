@@ -7,7 +7,7 @@ from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import IsNull
 
 from integrity import Always, Derived, Latest, Ordered, Recompute
-from vehicles.conf import MAX_MILES_PER_DAY
+from vehicles.conf import conf
 from vehicles.kinds import Mistyped, StaleOverride
 from vehicles.models import Vehicle, VehicleEvent
 from vehicles.readings import ALONG, IS_READING, MAX_MILES, is_reading
@@ -32,7 +32,7 @@ series: dict[str, Any] = {
     "along": ALONG,
     "within": "vehicle",
     "where": IS_READING | Q(type=REPLACEMENT, deleted_at__isnull=True),
-    "at_most_per_day": MAX_MILES_PER_DAY,
+    "at_most_per_day": conf().MAX_MILES_PER_DAY,
     "restarts": Q(type=REPLACEMENT),
     "interrupted_by": "vehicle__mileage_overrides__at",
 }
