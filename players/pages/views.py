@@ -23,9 +23,11 @@ from players.reports import Bucket, Mileage, local_midnight, mileage, time_zone
 
 View = Callable[..., HttpResponse]
 LINES = 25
-"""Players on a leaderboard; `?all=1` shows more of them."""
+"""Players, and groups, on a leaderboard; `?all=1` shows more of them."""
 MANY_LINES = 1_000
+# How often a page asks whether something has moved, in seconds. A report reads more, and changes as rides are saved.
 FOLLOW_SECONDS = 4
+FOLLOW_REPORT_SECONDS = 15
 PLAYER_DAYS = USUAL_DAYS | {Bucket.DAY: 30}
 
 
@@ -45,20 +47,20 @@ def page(view: View) -> View:
 @page
 def leaderboard_page(request: HttpRequest, group: int | None = None) -> HttpResponse:
     """The highest totals, of everybody or of a group."""
-    show_all = request.GET.get("all") == "1"
+    shown = MANY_LINES if request.GET.get("all") == "1" else LINES
     try:
-        board = leaderboard(group, MANY_LINES if show_all else LINES)
+        board = leaderboard(group, shown)
     except Unknown as error:
         raise Http404(str(error)) from error
     lines = outline(visible_only=True)
     groups = _ranked([line for line in lines.values() if line.parent == group])
     context = {
         "board": board,
-        "groups": groups,
+        "groups": groups[:shown],
         "line": lines.get(group) if group else None,
         "most": board.players[0].distance_total if board.players else None,
         "most_of_groups": groups[0][1].distance_total if groups else None,
-        "may_have_more": len(board.players) == LINES and not show_all,
+        "may_have_more": shown == LINES and max(len(board.players), len(groups)) >= LINES,
         "follow": FOLLOW_SECONDS,
     }
     return render(request, "players/leaderboard.html", context)
@@ -77,12 +79,17 @@ def report_page(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     groups = outline(visible_only=True)
     form = ReportForm(request.GET, groups, now)
-    context: dict[str, Any] = {"form": form, "zones": ZONES, "follow": FOLLOW_SECONDS}
+    context: dict[str, Any] = {"form": form, "zones": ZONES}
     if not form.is_valid():
         return render(request, "players/report.html", context, status=400)
     asked = form.cleaned_data
     report = mileage(*form.interval(), asked["bucket"], asked["group"], asked["tz"])
-    context |= {"line": groups.get(asked["group"]), **_drawn(report, now)}
+    # What has passed is not followed: nothing is ridden there any more.
+    context |= {
+        "line": groups.get(asked["group"]),
+        "follow": FOLLOW_REPORT_SECONDS if report.end > now else 0,
+        **_drawn(report, now),
+    }
     return render(request, "players/report.html", context)
 
 

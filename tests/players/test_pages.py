@@ -93,7 +93,7 @@ def test_who_is_hidden_has_no_line_and_no_page(client):
 def test_a_long_leaderboard_offers_the_rest(client):
     for number in range(26):
         make_player(stored=number, name=f"Rider {number}!")
-    assert "Show more riders" in read(client, "/")
+    assert "Show more" in read(client, "/")
     assert "Rider 0!" in read(client, "/?all=1")
 
 
@@ -167,6 +167,11 @@ def test_a_report_of_a_group_has_its_subtree_alone(client):
 )
 def test_what_is_wrong_is_said_beside_its_field(client, query, message):
     assert message in read(client, f"/report/?{query}", status=400)
+
+
+def test_a_report_is_followed_while_its_time_goes_on(client):
+    assert b'data-follow="15"' in client.get("/report/").content
+    assert b'data-follow="0"' in client.get("/report/?start=2026-03-02&end=2026-03-02").content
 
 
 # Player

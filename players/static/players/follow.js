@@ -6,6 +6,7 @@
   const page = document.getElementById("live");
   if (!page || !window.fetch) return;
   const usual = Number(page.dataset.follow) * 1000;
+  if (!usual) return;
   const most = 60000;
   let wait = usual;
   let seen = null;
