@@ -7,6 +7,7 @@ before the values are looked at, and an UPDATE of what differs alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,18 @@ def body(rule: Derived, model: type[Model], event: str) -> str:
         steps += [_take_keys(rule, model, source), _no_keys_nothing_to_do()]
     steps += [_refuse_old_snapshot(rule), _plan_for_many(), _lock_parents(rule)]
     steps += [add_changes(rule, model, event) if _is_added(rule, model, event) else _write(rule)]
-    return "\n".join(step.literal() for step in steps) + "\nRETURN NULL;"
+    return quoted("\n".join(step.literal() for step in steps)) + "\nRETURN NULL;"
+
+
+_ALIAS = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\b([A-Z]{1,2}[0-9]+)\b""")
+
+
+def quoted(text: str) -> str:
+    """The ORM's aliases in quotes, as some versions of Django write them and others do not.
+
+    A trigger that a migration of one version installed would be outdated for the other.
+    """
+    return _ALIAS.sub(lambda found: found[1] or f'"{found[2]}"', text)
 
 
 def declarations(rule: Derived) -> list[tuple[str, str]]:
