@@ -94,7 +94,7 @@ def rate(pool: Any, port: int, path: str, key: str, arguments: argparse.Namespac
         (port, path, key, number, arguments.seconds, arguments.idempotent) for number in range(1, arguments.clients + 1)
     ]
     # One at a time for each process: they wait for each other.
-    return sum(pool.starmap(client, jobs, chunksize=1)) / float(arguments.seconds)
+    return float(sum(pool.starmap(client, jobs, chunksize=1)) / arguments.seconds)
 
 
 # Both
