@@ -5,7 +5,7 @@ from typing import Any
 
 import environ
 
-from config import checks, database_url
+from config import checks, database_url, mail
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -34,7 +34,7 @@ ADDRESS_REQUESTS_PER_MINUTE = env.int("ADDRESS_REQUESTS_PER_MINUTE", default=600
 MAX_MILES_PER_DAY = env.int("MAX_MILES_PER_DAY", default=1_500)
 
 # Where mails go, such as smtp+tls://user:password@host:587; consolemail:// prints them.
-EMAIL_URL = env.email_url("EMAIL_URL", default="smtp://localhost:25")
+EMAIL_ADDRESS = env.email_url("EMAIL_URL", default="smtp://localhost:25")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="holdtrue@localhost")
 
 ROOT_URLCONF = "config.urls"
@@ -103,9 +103,7 @@ PLAYERS = {
     "TRUSTED_PROXIES": 1 if BEHIND_PROXY else 0,
 }
 VEHICLES = {"MAX_MILES_PER_DAY": MAX_MILES_PER_DAY}
-EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = EMAIL_URL["EMAIL_BACKEND"], EMAIL_URL["EMAIL_HOST"], EMAIL_URL["EMAIL_PORT"]
-EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = EMAIL_URL["EMAIL_HOST_USER"] or "", EMAIL_URL["EMAIL_HOST_PASSWORD"] or ""
-EMAIL_USE_TLS, EMAIL_USE_SSL = EMAIL_URL.get("EMAIL_USE_TLS", False), EMAIL_URL.get("EMAIL_USE_SSL", False)
+globals().update(mail.settings_of(EMAIL_ADDRESS))
 DATABASES: dict[str, Any] = {"default": database_url.parse(DATABASE_URL)}
 
 LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"

@@ -7,6 +7,8 @@ from integrity.models import Run
 from tests.command_line import manage
 from tests.vehicles.factories import make_vehicle
 from tests.vehicles.test_audit import drift
+from tests.vehicles.test_reminders import refuse
+from vehicles import reminders
 from vehicles.models import MileageChange, ServiceReminder, Vehicle
 
 pytestmark = pytest.mark.django_db
@@ -169,10 +171,9 @@ def test_a_reminder_for_nobody_is_told_to_the_operator():
     assert (done.code, "nobody to write to" in done.words) == (0, True)
 
 
-def test_a_mail_that_cannot_be_sent_ends_with_3(settings):
+def test_a_mail_that_cannot_be_sent_ends_with_3(monkeypatch):
     remind()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    monkeypatch.setattr(reminders, "send_mail", refuse)
     done = manage("send_service_reminders", "--format", "json")
     assert (done.code, done.json["status"]) == (3, "failed")
     assert "refused" in done.json["failed"][0]["error"]
