@@ -84,9 +84,13 @@ migrate: $(VENV)/.synced ## Create or update the tables
 
 stop: $(VENV)/.synced ## Stop the embedded PostgreSQL
 	@$(PY) -m config.embedded_postgres
+	@EMBEDDED_PG_DATA=.data/test-postgres $(PY) -m config.embedded_postgres >/dev/null
 
 clean: ## Stop the server; remove its data and all that was installed here
-	@if [ -x $(PY) ]; then $(PY) -m config.embedded_postgres; fi
+	@if [ -x $(PY) ]; then $(PY) -m config.embedded_postgres; \
+	  EMBEDDED_PG_DATA=.data/test-postgres $(PY) -m config.embedded_postgres >/dev/null; fi
+	@if [ -x $(PY) ] && [ -d .data/test-postgres/15 ]; then EMBEDDED_PG_DATA=.data/test-postgres \
+	  EMBEDDED_PG_BIN="$(SYSTEM_POSTGRES)" $(PY) -m config.embedded_postgres >/dev/null; fi
 	@if [ -x $(PY) ] && [ -d .data/postgres/15 ]; then \
 	  EMBEDDED_PG_BIN="$(SYSTEM_POSTGRES)" $(PY) -m config.embedded_postgres; fi
 	@rm -rf .venv .venv-3.13 .tools .data dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

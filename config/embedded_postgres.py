@@ -134,12 +134,22 @@ def _launch(server: Server, account: Account) -> None:
         check_private(server.sockets, server.data)
         for remains in (server.data / "postmaster.pid", server.sockets / f".s.PGSQL.{PORT}.lock"):
             remains.unlink(missing_ok=True)
-        settings = {**SETTINGS, **_access(server, account), "unix_socket_directories": server.sockets}
+        settings = {**SETTINGS, **_given(), **_access(server, account), "unix_socket_directories": server.sockets}
         options = [f"--{name}={value}" for name, value in settings.items()]
         oversized = server.log.exists() and server.log.stat().st_size > LOG_LIMIT
         with server.log.open("w" if oversized else "a") as log:
             postgres = [account.binaries / "postgres", "-D", server.data.resolve(), *options]
             account.daemon(postgres, inherit=alive.fileno(), log=log)
+
+
+def _given() -> dict[str, str]:
+    """EMBEDDED_PG_SETTINGS="fsync=off work_mem=64MB": further settings for a server that is about to start."""
+    given = os.environ.get("EMBEDDED_PG_SETTINGS", "").split()
+    pairs = dict(setting.partition("=")[::2] for setting in given)
+    for setting in given:
+        if not setting.partition("=")[2]:
+            raise ImproperlyConfigured(f"EMBEDDED_PG_SETTINGS: {setting!r} is not a setting such as work_mem=64MB.")
+    return pairs
 
 
 def _access(server: Server, account: Account) -> dict[str, Path]:

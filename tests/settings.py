@@ -6,10 +6,21 @@ numbered, so that two runs at a time do not drop each other's; a lock that ends 
 
 import fcntl
 import os
+from pathlib import Path
 
 from config import embedded_postgres
 
+# A server of the tests' own: every test's data are gone at its end, and need not survive a power cut.
+OWN_SERVER = {
+    "EMBEDDED_PG_DATA": str(Path(__file__).resolve().parent.parent / ".data" / "test-postgres"),
+    "EMBEDDED_PG_SETTINGS": "fsync=off full_page_writes=off synchronous_commit=off max_wal_size=4GB",
+}
+given = {name: os.environ[name] for name in OWN_SERVER if name in os.environ}
+os.environ.update(OWN_SERVER | given)
 embedded_postgres.provide()
+# The tests of the embedded server itself start from what the environment said.
+for name in OWN_SERVER.keys() - given.keys():
+    del os.environ[name]
 
 from config.settings import *  # noqa: E402, F403  (the database must be there first)
 from config.settings import BASE_DIR, DATABASES, INSTALLED_APPS  # noqa: E402

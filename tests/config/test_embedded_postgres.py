@@ -367,3 +367,14 @@ def test_a_time_limit_that_is_none_is_refused(place, monkeypatch, value):
     monkeypatch.setenv("EMBEDDED_PG_TIMEOUT", value)
     with pytest.raises(ImproperlyConfigured, match=f"EMBEDDED_PG_TIMEOUT={value} is not a number of seconds"):
         provide()
+
+
+def test_further_settings_come_from_the_environment(place, monkeypatch):
+    monkeypatch.setenv("EMBEDDED_PG_SETTINGS", "work_mem=3MB fsync=off")
+    assert ask("SELECT current_setting('work_mem') || current_setting('fsync')") == "3MBoff"
+
+
+def test_a_setting_without_a_value_is_named(place, monkeypatch):
+    monkeypatch.setenv("EMBEDDED_PG_SETTINGS", "fsync")
+    with pytest.raises(ImproperlyConfigured, match="'fsync' is not a setting such as"):
+        provide()
