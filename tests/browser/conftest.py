@@ -119,8 +119,11 @@ class Visit:
 
 
 @pytest.fixture
-def visit(chromium, server, transactional_db, django_user_model):
-    """Make visits; they end before the tables are emptied."""
+def visit(chromium, server, transactional_db, django_db_serialized_rollback, django_user_model):
+    """Make visits; they end before the tables are emptied.
+
+    What the migrations wrote is there again for each test, as it was: the server remembers the content types.
+    """
     django_user_model.objects.create_superuser("ann", password="a secret of ann")
     contexts = []
 
