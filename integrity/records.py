@@ -116,7 +116,9 @@ def remember(rule: Rule, run: Run, found: Sequence[Finding], *, looked_at: Q, tr
     stored = found[: conf().STORED_VIOLATIONS]
     keys = [rule.key_as_json(finding.key) for finding in stored]
     ours = Violation.objects.filter(rule=rule.label, database=run.database)
-    known = {_hashable(key) for key in ours.filter(status=Violation.Status.OPEN).values_list("key", flat=True)}
+    opened = ours.filter(status=Violation.Status.OPEN).values_list("key", flat=True)
+    # Up to 10,000 keys, read only where something was found that might be new.
+    known = {_hashable(key) for key in opened} if keys else set()
     Violation.objects.bulk_create(
         [
             Violation(
