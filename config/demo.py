@@ -12,7 +12,9 @@ import shlex
 import signal
 import sys
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -31,6 +33,7 @@ FAULTS = {
     "counted_twice": "a school counts somebody twice who is in two of its groups",
 }
 ANALYZE = "analyze_mileage_consistency"
+MILEAGE = "vehicles.current_mileage"
 FIX = f"{ANALYZE} --fix --strategy recalculate_from_player"
 
 
@@ -112,6 +115,25 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
+def current_miles() -> int:
+    """What the database says of the one vehicle of the demo."""
+    from vehicles.models import Vehicle
+
+    return Vehicle.objects.values_list("current_mileage", flat=True).get()
+
+
+@contextmanager
+def triggers_off() -> Iterator[None]:
+    """As for a bulk load."""
+    from django.db import connection
+
+    for switch in ("DISABLE", "ENABLE"):
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE vehicles_vehicleevent {switch} TRIGGER USER")
+        if switch == "DISABLE":
+            yield
+
+
 # The story
 
 
@@ -166,7 +188,46 @@ class Story:
         self.say("It was right after all. Repair again.")
         self.run(f'{FIX} --reason "all checked" --yes --limit 1')
         self.expect("violations", 0)
+        self.tell_of_vehicles()
         self.go_on()
+
+    def tell_of_vehicles(self) -> None:
+        """The same declaration as enforcement: a value that the database keeps true by itself."""
+        self.say("Another truth: a vehicle's mileage follows its log. Here the database keeps it true by itself.")
+        self.run(f"integrity enforce {MILEAGE}")
+        self.log_miles("current", [(2, 41_000), (1, 42_500), (3, 40_000)])
+        self.expect("miles", 42_500, current_miles())
+        self.out.print("   Three readings in one bulk insert, the oldest last: the vehicle says 42,500 miles.")
+
+        self.say("A load that switches the triggers off leaves it behind; the analysis finds that.")
+        with triggers_off():
+            self.log_miles("loaded", [(0, 43_100)])
+        self.run(f"integrity analyze {MILEAGE}", code=1)
+        self.expect("violations", 1)
+
+        self.say("Repair it, and have it proven again.")
+        self.run(f"integrity repair {MILEAGE} --yes")
+        self.expect("violations", 0)
+        self.run(f"integrity enforce {MILEAGE}")
+        self.expect("miles", 43_100, current_miles())
+
+    def log_miles(self, notes: str, readings: list[tuple[int, int]]) -> None:
+        """Readings of so many days ago for the one vehicle of the demo."""
+        from django.utils import timezone
+
+        from vehicles.models import Vehicle, VehicleEvent
+
+        vehicle, _ = Vehicle.objects.get_or_create(name="Van 1")
+        VehicleEvent.objects.bulk_create(
+            VehicleEvent(
+                vehicle=vehicle,
+                type=VehicleEvent.Type.ODOMETER,
+                occurred_at=timezone.now() - timedelta(days=days),
+                miles=miles,
+                notes=notes,
+            )
+            for days, miles in readings
+        )
 
     def say(self, sentence: str) -> None:
         """What comes next, in plain words."""
