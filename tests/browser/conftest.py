@@ -20,8 +20,14 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 DESK, PHONE = (1280, 800), (390, 844)
-# The driver of the browser keeps an event loop in this thread; the ORM is called between its steps, never within.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def orm_between_steps():
+    """The driver keeps an event loop in this thread; the ORM is called between its steps, never within."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield
 
 
 @contextmanager
