@@ -13,7 +13,7 @@ from config import embedded_postgres
 # A server of the tests' own: every test's data are gone at its end, and need not survive a power cut.
 OWN_SERVER = {
     "EMBEDDED_PG_DATA": str(Path(__file__).resolve().parent.parent / ".data" / "test-postgres"),
-    "EMBEDDED_PG_SETTINGS": "fsync=off full_page_writes=off synchronous_commit=off max_wal_size=4GB",
+    "EMBEDDED_PG_SETTINGS": "fsync=off full_page_writes=off synchronous_commit=off max_wal_size=4GB autovacuum=off",
 }
 given = {name: os.environ[name] for name in OWN_SERVER if name in os.environ}
 os.environ.update(OWN_SERVER | given)

@@ -70,5 +70,7 @@ def contents(*models: type[Model]) -> dict[str, list[str]]:
 def execute(*statements: str) -> None:
     """Raw SQL, for what the ORM cannot or would not do."""
     with connection.cursor() as cursor:
+        # A repair in the same transaction has left its short limit; what is set up here may wait.
+        cursor.execute("SELECT set_config('lock_timeout', '0', true)")
         for statement in statements:
             cursor.execute(statement)
