@@ -64,6 +64,8 @@ class Bank:
         self.players = [make_player(groups=[self.classes[number % 9]]) for number in range(27)]
         self.devices = [make_device(group=group) for group in self.classes] + [make_device() for _ in range(3)]
         self.broken = self.players[:3]
+        # However fast the others are, nobody takes this bike over before its session is idle.
+        self.rests = make_player(groups=[self.classes[0]]), make_device()
         self.broken_group = make_group()
 
     @property
@@ -122,7 +124,12 @@ class Bank:
             self.note("moves")
 
     def close(self) -> None:
-        while not self.over.wait(0.1):
+        player, device = self.rests
+        while not self.over.is_set():
+            ride(player, device, Decimal(1), at=self.now, key=uuid4().hex)
+            with self.lock:
+                self.reported[player.pk] += 1
+            self.over.wait(0.4)
             self.counts["closed"] += close_idle_sessions(timedelta(minutes=3), now=self.now).sessions
 
     def break_and_mend(self) -> None:
@@ -167,7 +174,7 @@ class Bank:
         self.check()
         masters = dict(Player.objects.exclude(distance_total=0).values_list("pk", "distance_total"))
         assert masters == {player: km for player, km in self.reported.items() if km}
-        assert Device.objects.count() == len(self.devices)
+        assert Device.objects.count() == len([*self.devices, self.rests])
 
     def note(self, what: str) -> None:
         with self.lock:
