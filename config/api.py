@@ -11,9 +11,10 @@ from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
 from config.auth import GlobalKey, Staff
+from config.problems import problem
 from players.api import router as players
 from players.exceptions import Malformed, TooLarge, WrongMediaType
-from players.problems import STATUSES, explain, problem
+from players.problems import STATUSES, explain
 from vehicles.api import router as vehicles
 from vehicles.exceptions import Invalid, Unknown, VehiclesError
 

@@ -8,17 +8,17 @@ from django.http import HttpRequest
 from ninja import Header, Path, Query, Router
 from ninja.security import APIKeyHeader
 
+from config.fields import INT8, Text
+from config.problems import WAIT, refusals
 from players import limits
 from players.exceptions import NoKey, WrongKey
 from players.keys import HEADER, check_key
 from players.leaderboard import Leaderboard, leaderboard
 from players.models import ApiKey
-from players.problems import Problem
 from players.profiles import Profile, profile
 from players.recording import Answer, Report, update_data
 from players.reports import Mileage, mileage, moment, time_zone
 from players.schemas import (
-    INT8,
     AnswerOut,
     LeaderboardIn,
     LeaderboardOut,
@@ -26,7 +26,6 @@ from players.schemas import (
     MileageOut,
     ProfileOut,
     ReportIn,
-    Text,
 )
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -65,9 +64,7 @@ def _count_address(request: HttpRequest) -> None:
 
 
 router = Router()
-SECONDS = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
-WAIT = {"responses": {status: {"headers": {"Retry-After": SECONDS}} for status in (429, 503)}}
-READ_ERRORS: dict[int, Any] = dict.fromkeys((422, 429, 503), Problem)
+READ_ERRORS = refusals(404)
 
 
 @router.post(
@@ -75,7 +72,7 @@ READ_ERRORS: dict[int, Any] = dict.fromkeys((422, 429, 503), Problem)
     auth=Key(),
     tags=["bikes"],
     summary="Report a distance",
-    response={200: AnswerOut} | dict.fromkeys((400, 401, 403, 404, 409, 413, 415, 422, 429, 503), Problem),
+    response={200: AnswerOut} | refusals(400, 401, 403, 404, 409, 413, 415),
     exclude_none=True,
     openapi_extra=WAIT,
 )
@@ -106,7 +103,7 @@ def report_distance(
     tags=["reads"],
     summary="Who has ridden most",
     description=f"Players and groups by current totals. Hidden ones are counted in the groups above. {PUBLIC}",
-    response={200: LeaderboardOut, 404: Problem} | READ_ERRORS,
+    response={200: LeaderboardOut} | READ_ERRORS,
     openapi_extra=WAIT,
 )
 @limited_by_address
@@ -124,7 +121,7 @@ def show_leaderboard(request: HttpRequest, query: Query[LeaderboardIn]) -> Leade
         "an hour of history belongs to the bucket in which it begins. What is in flight is not in history yet. "
         f"{PUBLIC} What hidden players have ridden is in the sums."
     ),
-    response={200: MileageOut, 404: Problem} | READ_ERRORS,
+    response={200: MileageOut} | READ_ERRORS,
     openapi_extra=WAIT,
 )
 @limited_by_address
@@ -140,7 +137,7 @@ def show_mileage(request: HttpRequest, query: Query[MileageIn]) -> Mileage:
     tags=["reads"],
     summary="One player",
     description=f"A visible player with its total. {PUBLIC}",
-    response={200: ProfileOut, 404: Problem} | READ_ERRORS,
+    response={200: ProfileOut} | READ_ERRORS,
     openapi_extra=WAIT,
 )
 @limited_by_address

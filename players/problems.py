@@ -1,11 +1,10 @@
-"""What an error looks like in the API, and which status each exception has."""
+"""Which status each exception has, and what is said of it."""
 
-from http import HTTPStatus
 from typing import Any
 
 from django.db import DataError, InterfaceError, OperationalError
-from ninja import Field, Schema
 
+from config.problems import problem
 from players.exceptions import (
     Invalid,
     Malformed,
@@ -18,24 +17,6 @@ from players.exceptions import (
     WrongKey,
     WrongMediaType,
 )
-
-
-class FieldError(Schema):
-    """What is wrong with one part of a request."""
-
-    field: str = Field(description="The parameter, header or member of the body, as it is called in this document.")
-    message: str
-
-
-class Problem(Schema):
-    """An error, in the form of RFC 9457."""
-
-    type: str = Field(description="`about:blank`: the status says of what kind the problem is.")
-    title: str
-    status: int
-    detail: str = Field(description="What is wrong, and the way out.")
-    errors: list[FieldError] = Field(description="By field; empty when no single field is wrong.")
-
 
 # Exception to status is this table. What is not here is a mistake of ours and answers 500.
 STATUSES: dict[type[Exception], int] = {
@@ -54,17 +35,6 @@ STATUSES: dict[type[Exception], int] = {
 }
 RETRY_AFTER = 5
 """Seconds after which it is worth to try a database again that could not answer."""
-
-
-def problem(status: int, detail: str, errors: list[tuple[str, str]] | None = None) -> dict[str, Any]:
-    """The body of an error; `errors` are pairs of field and message."""
-    return {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "errors": [{"field": field, "message": message} for field, message in errors or []],
-    }
 
 
 def explain(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:

@@ -5,22 +5,14 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from ninja import Field, Schema
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
+from config.fields import Id, Text
 from players.conf import conf
 from players.exceptions import Invalid
 from players.models import Device, Player
 from players.recording import KM_TEXT, PLACES, kilometres
 from players.reports import Bucket
-
-INT8 = 2**63 - 1
-
-
-def _storable(text: str) -> str:
-    """Text that PostgreSQL can hold: without NUL and without half of a surrogate pair."""
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("Use text without NUL and without single surrogates.")
-    return text
 
 
 def _kilometres(value: Any) -> Decimal:
@@ -34,8 +26,6 @@ def _in_full(km: Decimal) -> str:
     return f"{km:.{PLACES}f}"
 
 
-Text = Annotated[str, AfterValidator(_storable)]
-Id = Annotated[int, Field(ge=1, le=INT8)]
 Km = Annotated[
     Decimal,
     PlainSerializer(_in_full, return_type=str),

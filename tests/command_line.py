@@ -20,7 +20,7 @@ from django.db import connection, connections
 
 ROOT = Path(__file__).parent.parent
 NOWHERE = "postgres://ann:s3cret@127.0.0.1:1/shop"
-# The terminal must be the process's own, or Ctrl-C would reach nobody; what a shell starts in the background ignores it.
+# The terminal must be the process's own, or Ctrl-C would reach nobody; what starts in the background ignores it.
 AT_TERMINAL = (
     "import fcntl, runpy, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); del sys.argv[0];"
     " signal.signal(signal.SIGINT, signal.default_int_handler);"

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router, Status
 
+from config.fields import PageIn
+from config.problems import WAIT, refusals
 from vehicles import anomalies, events, history, mileage, overrides, reminders
 from vehicles.finding import find_event, find_vehicle
 from vehicles.models import Vehicle, VehicleEvent
@@ -26,8 +28,6 @@ from vehicles.schemas import (
     HistoryOut,
     OverrideIn,
     OverrideOut,
-    PageIn,
-    Problem,
     Reference,
     RemindersIn,
     RemindersOut,
@@ -39,10 +39,8 @@ from vehicles.schemas import (
 
 router = Router(tags=["vehicles"])
 
-SECONDS = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
-WAIT: dict[str, Any] = {"responses": {status: {"headers": {"Retry-After": SECONDS}} for status in (429, 503)}}
-REFUSED: dict[int, Any] = dict.fromkeys((401, 403, 404, 422, 429, 503), Problem)
-REFUSED_BODY: dict[int, Any] = REFUSED | dict.fromkeys((400, 413, 415), Problem)
+REFUSED = refusals(401, 403, 404)
+REFUSED_BODY = refusals(400, 401, 403, 404, 413, 415)
 Id = Annotated[Reference, Path(description="The number or the uuid of the vehicle.")]
 EventId = Annotated[Reference, Path(description="The number or the uuid of the event.")]
 CSV = {"text/csv": {"schema": {"type": "string"}}}
@@ -56,7 +54,7 @@ def _by(request: HttpRequest) -> str:
 def list_vehicles(request: HttpRequest, page: Query[PageIn]) -> dict[str, Any]:
     """All vehicles, by id."""
     rows = list(Vehicle.objects.order_by("pk")[page.offset : page.offset + page.limit + 1])
-    return {"vehicles": rows[: page.limit], "next_offset": _next(page, len(rows))}
+    return {"vehicles": rows[: page.limit], "next_offset": page.next_after(len(rows))}
 
 
 # Mileage
@@ -123,7 +121,7 @@ def list_events(request: HttpRequest, id: Id, page: Query[EventsIn]) -> dict[str
     if not page.deleted:
         rows = rows.filter(deleted_at=None)
     found = list(rows[page.offset : page.offset + page.limit + 1])
-    return {"events": found[: page.limit], "next_offset": _next(page, len(found))}
+    return {"events": found[: page.limit], "next_offset": page.next_after(len(found))}
 
 
 @router.post("/{id}/events", response={201: EventOut} | REFUSED_BODY, summary="Enter an event", openapi_extra=WAIT)
@@ -223,7 +221,3 @@ def _reminder(status: reminders.Status) -> dict[str, Any]:
         "days_left": status.days_left,
         "prediction": asdict(status.prediction) if status.prediction else None,
     }
-
-
-def _next(page: PageIn, found: int) -> int | None:
-    return page.offset + page.limit if found > page.limit else None

@@ -7,21 +7,14 @@ from uuid import UUID
 
 from django.utils.dateparse import parse_datetime
 from ninja import Field, Schema
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 
+from config.fields import INT8, PageIn, Text
 from vehicles.models import FIRST_TIME, LAST_TIME
 from vehicles.readings import MAX_MILES
 
-INT8 = 2**63 - 1
 MAX_COST = Decimal("99999999.99")
 LONGEST_NOTES, LONGEST_REASON = 2000, 500
-
-
-def _storable(text: str) -> str:
-    """Text that PostgreSQL can hold: without NUL and without half of a surrogate pair."""
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("Use text without NUL and without single surrogates.")
-    return text
 
 
 def _integral(value: Any) -> Any:
@@ -71,7 +64,6 @@ def _cost(value: Any) -> Decimal:
     return cost
 
 
-Text = Annotated[str, AfterValidator(_storable)]
 Miles = Annotated[int, Field(ge=0, le=MAX_MILES), BeforeValidator(_whole)]
 Reference = Annotated[int, Field(ge=1, le=INT8)] | UUID
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -98,23 +90,6 @@ class Body(Schema):
     """What is sent: each member of its own type, and no other member."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class FieldError(Schema):
-    """What is wrong with one part of a request."""
-
-    field: str = Field(description="The parameter, header or member of the body, as it is called in this document.")
-    message: str
-
-
-class Problem(Schema):
-    """An error, in the form of RFC 9457."""
-
-    type: str = Field(description="`about:blank`: the status says of what kind the problem is.")
-    title: str
-    status: int
-    detail: str = Field(description="What is wrong, and the way out.")
-    errors: list[FieldError] = Field(description="By field; empty when no single field is wrong.")
 
 
 # Mileage
@@ -219,13 +194,6 @@ class EventOut(Schema):
     source: str
     deleted_at: datetime | None
     created_at: datetime
-
-
-class PageIn(Schema):
-    """Which part of a list."""
-
-    limit: int = Field(50, ge=1, le=200, description="Entries of a page.")
-    offset: int = Field(0, ge=0, le=10_000_000, description="Entries to pass over.")
 
 
 class WhyIn(Schema):
