@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from integrity.ordering import Job
 from integrity.plan import Plan
 from integrity.registry import registry
 from integrity.repairs.base import INSERT
-from integrity.reports import Finding, PlannedChange
+from integrity.reports import Finding, PlannedChange, added
 from integrity.rules.base import Rule
 from integrity.safety import DoNoHarm, Seen, enter, lock_parents, refuse_triggers, wait_little
 from integrity.schema import is_retired
@@ -40,11 +40,19 @@ class Outcome:
     """Keys that still break the rule."""
     moved: set[Key] = field(default_factory=set)
     """Keys of which somebody holds or has changed a row meanwhile; nothing was written for them."""
-    protected: set[Key] = field(default_factory=set)
-    """Keys whose rows another table refers to and protects; nothing was written for them."""
+    protected: dict[Key, str] = field(default_factory=dict)
+    """Keys that are left alone because of other rows, and why; nothing was written for them."""
+    done: dict[str, int] = field(default_factory=dict)
+    """Planned rows by what becomes of them, in the words of the repair."""
+    undone: dict[str, int] = field(default_factory=dict)
+    """The same for rows that are left alone."""
     tables: dict[str, int] = field(default_factory=dict)
     """Rows planned by table."""
     planned: list[PlannedChange] = field(default_factory=list)
+
+    def protect(self, keys: Iterable[Key], why: str) -> None:
+        """Leave keys alone; the first reason stands."""
+        self.protected = dict.fromkeys(keys, why) | self.protected
 
 
 class Batch:
@@ -104,21 +112,26 @@ class Batch:
         for planned in (w for step in self.steps for w in step.plan(self.rule, Scope.of(keys), DEFAULT_DB_ALIAS)):
             plan = Plan(self.rule, planned, self.connection)
             if planned.protects:
-                outcome.protected |= plan.owner_keys()
+                outcome.protect(plan.owner_keys(), planned.why)
+                outcome.undone = added(outcome.undone, plan.outcomes())
                 continue
             if lock and not planned.locked:
                 outcome.moved |= plan.lock()
             along = follow(plan, self.connection, lock=lock) if planned.cascades else Along()
             outcome.moved |= along.moved
-            outcome.protected |= along.protected
+            outcome.protect(along.protected, planned.why)
+            if planned.alone:
+                for other in along.plans:
+                    outcome.protect(other.owner_keys(), f"rows of {other.model._meta.db_table} would be lost with it")
             complete += [*along.plans, plan]
         for plan in complete:
-            plan.without(outcome.moved | outcome.protected)
+            plan.without(outcome.moved | outcome.protected.keys())
         for position, plan in enumerate(complete):
             if len(complete) > len(self.steps):
                 plan.drop_repeated(complete[:position])
             table = plan.model._meta.db_table
             outcome.tables[table] = outcome.tables.get(table, 0) + plan.count()
+            outcome.done = added(outcome.done, plan.outcomes())
         return [plan for plan in complete if plan.count()]
 
     def _write(self, plans: Sequence[Plan], keys: Sequence[Key], outcome: Outcome) -> None:
@@ -163,5 +176,5 @@ class Batch:
 
     def _record(self, keys: Sequence[Key], outcome: Outcome) -> None:
         untouched = outcome.left.keys() | outcome.moved
-        records.progress(self.run, self.rule.label, outcome.changes)
+        records.progress(self.run, self.rule.label, outcome.changes, outcome.done)
         records.resolve(self.rule, self.run, [key for key in keys if key not in untouched])

@@ -6,7 +6,7 @@ the values themselves would lose JSON null, the text of ``json`` and the bounds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,12 @@ from psycopg import sql
 
 from integrity.defaults import unplanned
 from integrity.exceptions import Refused
-from integrity.keys import pk_columns
+from integrity.keys import columns_of, pk_columns
 from integrity.models import Change, Run
 from integrity.plan import Plan
-from integrity.repairs.base import DELETE, INSERT, UPDATE
+from integrity.repairs.base import DELETE, INSERT, QUARANTINED, UPDATE
 from integrity.schema import Column, columns
-from integrity.statement import Part, Statement, compose, joined, name, names, value
+from integrity.statement import Part, Statement, as_statement, compose, joined, name, names, value
 from integrity.statement import run as execute
 
 # jsonb_build_object takes 100 arguments.
@@ -49,11 +49,7 @@ def image(alias: str, held: Sequence[Column]) -> Statement:
 
 def key_object(alias: str, model: type[Model]) -> Statement:
     """The primary key of a row as an object of text by column."""
-    pairs = [
-        compose("{key}, {alias}.{column}::text", key=sql.Literal(column), alias=name(alias), column=name(column))
-        for column in pk_columns(model)
-    ]
-    return compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs))
+    return _object({column: as_statement(name(alias, column)) for column in pk_columns(model)})
 
 
 def write(plan: Plan, run: Run, rule: str, connection: Any) -> int:
@@ -81,15 +77,16 @@ def write(plan: Plan, run: Run, rule: str, connection: Any) -> int:
 def _delete(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
     done = compose(
         "DELETE FROM {table} AS t USING {plan} AS p WHERE p.op = 'delete' AND {same} AND {unmoved}"
-        " RETURNING {key} AS key, {image} AS before, NULL::jsonb AS after",
+        " RETURNING {key} AS key, {image} AS before, NULL::jsonb AS after, {owner} AS owner",
         table=name(plan.model._meta.db_table),
         plan=plan.relation,
+        owner=_owner(plan),
         same=plan.same_row("t", "p"),
         unmoved=plan.unmoved("t", "p"),
         key=key_object("t", plan.model),
         image=image("t", held),
     )
-    return _journaled(done, run, rule, plan.model)
+    return _journaled(done, run, rule, plan)
 
 
 def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
@@ -105,7 +102,7 @@ def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
         seen = compose("JOIN {table} AS old ON {same}", same=plan.same_row("old", "p"), **parts)
     done = compose(
         "UPDATE {table} AS t SET {sets} FROM {plan} AS p {seen} WHERE p.op = 'update' AND {same} AND {unmoved}"
-        " RETURNING {key} AS key, {before} AS before, {after} AS after",
+        " RETURNING {key} AS key, {before} AS before, {after} AS after, {owner} AS owner",
         sets=joined(", ", (compose("{column} = p.{new}", column=name(c), new=name(f"new__{c}")) for c in plan.sets)),
         seen=seen,
         same=plan.same_row("t", "p"),
@@ -113,9 +110,10 @@ def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
         key=key_object("t", plan.model),
         before=image("old", held),
         after=image("t", held),
+        owner=_owner(plan),
         **parts,
     )
-    return _journaled(done, run, rule, plan.model)
+    return _journaled(done, run, rule, plan)
 
 
 def _insert(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statement:
@@ -127,7 +125,7 @@ def _insert(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
     done = compose(
         "INSERT INTO {table} AS t ({columns}) SELECT {values}"
         " FROM (SELECT *, row_number() OVER () AS integrity_row FROM {plan} WHERE op = 'insert') AS p {defaults}"
-        " RETURNING {key} AS key, NULL::jsonb AS before, {image} AS after",
+        " RETURNING {key} AS key, NULL::jsonb AS before, {image} AS after, {owner} AS owner",
         table=name(plan.model._meta.db_table),
         columns=names(columns_),
         values=joined(", ", values),
@@ -135,8 +133,31 @@ def _insert(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
         defaults=_each_with(defaults, plan.count(INSERT)) if defaults else Statement(""),
         key=key_object("t", plan.model),
         image=image("t", held),
+        owner=_owner_of_new(plan),
     )
-    return _journaled(done, run, rule, plan.model)
+    return _journaled(done, run, rule, plan)
+
+
+def _owner(plan: Plan) -> Statement:
+    """The key of the violation as an object of text by field; NULL where the row is the violating one itself."""
+    keys = plan.rule.key_fields
+    own = plan.model is plan.rule.model and plan.write.locked
+    if own and [key.name for key in keys] == [key.name for key in columns_of(plan.model)]:
+        return Statement("NULL::jsonb")
+    return _object({key.name: as_statement(name("p", f"owner__{key.name}")) for key in keys})
+
+
+def _owner_of_new(plan: Plan) -> Statement:
+    """RETURNING of an insert does not see the plan: the new row itself has to say whose it is."""
+    keys, columns_ = plan.rule.key_fields, plan.write.owned_by
+    if len(keys) != len(columns_):
+        return Statement("NULL::jsonb")
+    return _object({key.name: as_statement(name("t", c)) for key, c in zip(keys, columns_, strict=True)})
+
+
+def _object(values: Mapping[str, Statement]) -> Statement:
+    pairs = (compose("{key}, {held}::text", key=sql.Literal(key), held=held) for key, held in values.items())
+    return compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs))
 
 
 def _each_with(defaults: dict[str, Callable[[], Any]], rows: int) -> Statement:
@@ -151,15 +172,16 @@ def _each_with(defaults: dict[str, Callable[[], Any]], rows: int) -> Statement:
     )
 
 
-def _journaled(done: Statement, run: Run, rule: str, model: type[Model]) -> Statement:
+def _journaled(done: Statement, run: Run, rule: str, plan: Plan) -> Statement:
     return compose(
-        'WITH done AS ({done}) INSERT INTO {changes} (run_id, rule, "table", key, before, after)'
-        " SELECT {run}, {rule}, {label}, key, before, after FROM done",
+        'WITH done AS ({done}) INSERT INTO {changes} (run_id, rule, "table", key, owner, quarantined, before, after)'
+        " SELECT {run}, {rule}, {label}, key, owner, {quarantined}::boolean, before, after FROM done",
         done=done,
         changes=name(CHANGES),
         run=value(run.pk),
         rule=value(rule),
-        label=value(model._meta.db_table),
+        label=value(plan.model._meta.db_table),
+        quarantined=value(plan.write.outcome == QUARANTINED or None),
     )
 
 

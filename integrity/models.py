@@ -59,6 +59,7 @@ class Result(models.Model):
     violations = models.BigIntegerField(null=True, help_text="Exact, whatever the number of stored ones.")
     truncated = models.BooleanField(default=False, help_text="True when fewer violations are stored than were found.")
     changes = models.BigIntegerField(default=0)
+    outcomes = models.JSONField(null=True, help_text="Rows by what became of them, such as quarantined or relinked.")
     skipped = models.BigIntegerField(default=0, help_text="Keys that moved or stayed locked and were left alone.")
     seconds = models.FloatField(null=True)
     writes = models.BooleanField(default=False, help_text="True for runs of which one at a time may work on a rule.")
@@ -147,12 +148,42 @@ class Change(models.Model):
     rule = models.CharField(max_length=200)
     table = models.CharField(max_length=200)
     key = models.JSONField()
+    owner = models.JSONField(null=True, help_text="The key of the violation; empty where it is that of the row itself.")
+    quarantined = models.BooleanField(null=True, help_text="The row was moved out to be kept, and can be restored.")
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
     undone_by = models.ForeignKey(Run, null=True, on_delete=models.PROTECT, related_name="undid", db_constraint=False)
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            models.Index(fields=["rule", "id"], condition=Q(quarantined=True), name="integrity_change_quarantined")
+        ]
 
     def __str__(self) -> str:
         return f"{self.table} {self.key} in run {self.run_id}"
+
+
+class InQuarantine(models.Manager["Quarantined"]):
+    """The rows that were moved out and have not been put back."""
+
+    def get_queryset(self) -> models.QuerySet[Quarantined]:
+        kept = super().get_queryset().filter(quarantined=True, after__isnull=True, undone_by__isnull=True)
+        return kept.select_related("run")
+
+
+class Quarantined(Change):
+    """A row in quarantine: whole, with the rule that it broke; its run says when, by whom and why."""
+
+    objects = InQuarantine()  # type: ignore[misc]
+
+    class Meta:
+        proxy = True
+        ordering = ["id"]
+        verbose_name = "row in quarantine"
+        verbose_name_plural = "rows in quarantine"
+        default_permissions = ("view",)
+        permissions = [("restore_quarantined", "Can restore rows from quarantine")]
+
+    def __str__(self) -> str:
+        return f"{self.table} {', '.join(f'{column} {part}' for column, part in self.key.items())}"

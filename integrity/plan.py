@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Model
 
 from integrity.keys import Key, pk_columns
-from integrity.repairs.base import DELETE, INSERT, UPDATE, Write
+from integrity.repairs.base import BY_ROW, DELETE, INSERT, UPDATE, Write
 from integrity.reports import PlannedChange
 from integrity.rules.base import Rule
 from integrity.statement import Statement, as_statement, compose, fetch, joined, name, names, run, value
@@ -52,6 +52,15 @@ class Plan:
             )
             self._counts = {row["op"]: row["n"] for row in counted}
         return sum(self._counts.values()) if operation is None else self._counts.get(operation, 0)
+
+    def outcomes(self) -> dict[str, int]:
+        """How many of the planned rows come to what, in the words of the repair."""
+        if self.write.outcome != BY_ROW:
+            return {self.write.outcome: self.count()} if self.write.outcome and self.count() else {}
+        counted = compose(
+            "SELECT outcome, count(*) AS n FROM {plan} GROUP BY outcome ORDER BY outcome", plan=self.relation
+        )
+        return {row["outcome"]: row["n"] for row in fetch(self.connection, counted)}
 
     @property
     def operations(self) -> list[str]:

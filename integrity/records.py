@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -17,11 +17,12 @@ from integrity.conf import conf
 from integrity.exceptions import LostRun
 from integrity.keys import Key, as_json
 from integrity.models import Result, Run, Violation
-from integrity.reports import Finding, RuleReport
+from integrity.reports import Finding, RuleReport, added
 from integrity.rules.base import Rule
 
 _REPORTED = [
-    *("database", "strategy", "status", "checked", "violations", "truncated", "changes", "skipped", "seconds", "error"),
+    *("database", "strategy", "status", "checked", "violations", "truncated", "changes", "outcomes", "skipped"),
+    *("seconds", "error"),
 ]
 
 
@@ -86,6 +87,7 @@ def save_result(run: Run, report: RuleReport) -> None:
             violations=report.violations,
             truncated=report.truncated,
             changes=report.changes,
+            outcomes=report.outcomes or None,
             skipped=report.skipped,
             seconds=report.seconds,
             error=report.error,
@@ -166,16 +168,22 @@ def resolve(rule: Rule, run: Run, keys: Sequence[Key]) -> int:
     return found.update(status=Violation.Status.RESOLVED, resolved_at=timezone.now())
 
 
-def progress(run: Run, rule: str, changes: int) -> None:
+def progress(run: Run, rule: str, changes: int, outcomes: Mapping[str, int] | None = None) -> None:
     """A batch is done; called in its transaction."""
-    Result.objects.filter(run=run, rule=rule).update(changes=F("changes") + changes)
+    result = Result.objects.filter(run=run, rule=rule)
+    if outcomes:
+        # Nobody else writes them: the row of the run is held.
+        result.update(changes=F("changes") + changes, outcomes=added(so_far(run, rule)[1], outcomes))
+    else:
+        result.update(changes=F("changes") + changes)
     # Now, not when the batch began: whoever waited for its lock must not take the run for dead.
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
 
 
-def changes_so_far(run: Run, rule: str) -> int:
-    """Rows that a run which is gone on with has written already."""
-    return Result.objects.filter(run=run, rule=rule).values_list("changes", flat=True).first() or 0
+def so_far(run: Run, rule: str) -> tuple[int, dict[str, int]]:
+    """How many rows a run which is gone on with has written already, and what became of them."""
+    changes, outcomes = Result.objects.filter(run=run, rule=rule).values_list("changes", "outcomes").first() or (0, {})
+    return changes, outcomes or {}
 
 
 def _hashable(key: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

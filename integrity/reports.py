@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,8 @@ class RuleReport:
     accepted: int = 0
     strategy: str = ""
     changes: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """Rows by what became of them, in the words of the repair: deleted, merged, nullified, quarantined, ..."""
     skipped: int = 0
     reasons: list[str] = field(default_factory=list)
     """Why keys were skipped, the first few."""
@@ -98,6 +101,11 @@ class Report:
     def exit_code(self) -> int:
         """0 clean, 1 violations or planned changes, 3 something was not checked or not finished."""
         return statuses.EXIT_CODES[self.status]
+
+
+def added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """The counts of both together."""
+    return {word: one.get(word, 0) + other.get(word, 0) for word in (*one, *other)}
 
 
 def rows(count: int) -> str:

@@ -101,8 +101,8 @@ class _Restore:
         self._run(Statement(f"DROP TABLE IF EXISTS {BACK}"))
         self._run(
             compose(
-                "CREATE TEMP TABLE integrity_back ON COMMIT DROP AS SELECT id, rule, key, before, after FROM {changes}"
-                " WHERE id = ANY({ids}) AND undone_by_id IS NULL",
+                "CREATE TEMP TABLE integrity_back ON COMMIT DROP AS"
+                " SELECT id, rule, key, owner, quarantined, before, after FROM {changes} WHERE id = ANY({ids}) AND undone_by_id IS NULL",
                 changes=name(CHANGES),
                 ids=value(list(changes)),
             )
@@ -216,8 +216,9 @@ class _Restore:
         """The undo's own changes, which are the run's the other way round, and the mark on those taken back."""
         self._run(
             compose(
-                'INSERT INTO {changes} (run_id, rule, "table", key, before, after)'
-                " SELECT {run}, rule, {label}, key, after, before FROM integrity_back ORDER BY id DESC",
+                'INSERT INTO {changes} (run_id, rule, "table", key, owner, quarantined, before, after)'
+                " SELECT {run}, rule, {label}, key, owner, quarantined, after, before FROM integrity_back"
+                " ORDER BY id DESC",
                 changes=name(CHANGES),
                 run=value(self.run.pk),
                 label=value(self.label),

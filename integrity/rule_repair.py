@@ -23,7 +23,7 @@ from integrity.models import Run
 from integrity.observer import Observer
 from integrity.ordering import ANY, Job, feeds_itself
 from integrity.registry import registry
-from integrity.reports import Finding, RuleReport
+from integrity.reports import Finding, RuleReport, added
 from integrity.rules.base import Rule
 from integrity.safety import Brake
 from integrity.schema import is_retired, require_declared
@@ -53,11 +53,13 @@ class RuleRepair:
         self.measured = False
         self.planned: dict[str, int] = {}
         self.written: dict[str, int] = {}
+        self.done: dict[str, int] = {}
+        self.undone: dict[str, int] = {}
 
     def perform(self) -> RuleReport:
         """Do it and say what happened; raises LostRun alone."""
         started = time.perf_counter()
-        self.report.changes = records.changes_so_far(self.run, self.rule.label)
+        self.report.changes, self.done = records.so_far(self.run, self.rule.label)
         try:
             self._perform()
         except LostRun:
@@ -76,6 +78,7 @@ class RuleRepair:
             logger.exception("%s could not be repaired", self.rule.label)
             self.report.status, self.report.error = statuses.FAILED, f"{type(error).__name__}: {sentence(error)}"
         self.report.seconds = round(time.perf_counter() - started, 3)
+        self.report.outcomes = added(self.done, self.undone)
         self._record()
         return self.report
 
@@ -126,6 +129,7 @@ class RuleRepair:
         self.left.clear()
         self.report.skipped = 0
         self.report.reasons.clear()
+        self.undone.clear()
         self.measured, self.written = False, dict(self.planned)
         accepted = records.accepted_keys(self.rule, self.run.database)
         while True:
@@ -156,13 +160,17 @@ class RuleRepair:
         self.report.changes += outcome.changes
         self.report.planned += outcome.planned
         self._remember(keys, outcome)
-        self._skip(outcome.protected, "rows of another table refer to it and are protected")
+        for key, why in outcome.protected.items():
+            # One that moved as well is tried again, and may be protected no longer.
+            if key not in outcome.moved:
+                self._skip([key], why)
         self.observer.advances(self.rule.label, len(keys) - len(outcome.moved))
         return outcome.moved
 
     def _remember(self, keys: Sequence[Key], outcome: Outcome) -> None:
         for table, rows in outcome.tables.items():
             self.planned[table] = self.planned.get(table, 0) + rows
+        self.done, self.undone = added(self.done, outcome.done), added(self.undone, outcome.undone)
         for key in keys:
             self.left.pop(key, None)
         if not self.run.dry_run:

@@ -55,7 +55,7 @@ def undo(
         options={"columns": of.options["columns"], "triggers": of.options["triggers"]},
     )
     report = Report(run.pk, run.verb, dry_run=dry_run, resumed=resumed)
-    report.rules = [RuleReport(rule, changes=records.changes_so_far(run, rule)) for rule in rules]
+    report.rules = [RuleReport(rule, changes=records.so_far(run, rule)[0]) for rule in rules]
     with leases.Heartbeat(run):
         _Undo(run, of, report, sample, observer or Observer()).perform()
     for rule in report.rules:

@@ -9,9 +9,10 @@ from typing import Any
 from django.utils import timezone
 from rich.console import Console
 
-from integrity.models import Run
+from integrity.models import Result, Run
 from integrity.rendering.machine import lines
-from integrity.rendering.terminal import fitting, status
+from integrity.rendering.terminal import fitting, show, status
+from integrity.reports import added
 from integrity.rules.base import Rule
 
 
@@ -51,6 +52,7 @@ def _run(run: Run) -> dict[str, Any]:
         "rules": [result.rule for result in results],
         "violations": sum(result.violations or 0 for result in results),
         "changes": sum(result.changes for result in results),
+        "outcomes": _outcomes(results),
         "of": run.of_id,
         "actor": run.actor,
         "reason": run.reason,
@@ -58,6 +60,13 @@ def _run(run: Run) -> dict[str, Any]:
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
         "error": run.error,
     }
+
+
+def _outcomes(results: Iterable[Result]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for result in results:
+        total = added(total, result.outcomes or {})
+    return total
 
 
 def runs_as_json(runs: Iterable[Run]) -> str:
@@ -69,7 +78,11 @@ def runs_as_csv(runs: Sequence[Run]) -> str:
     """A line for each run."""
     rows = [_run(run) for run in runs]
     header = list(_run(Run())) if not rows else list(rows[0])
-    return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])
+    return lines(header, [[_cell(part) for part in row.values()] for row in rows])
+
+
+def _cell(part: Any) -> Any:
+    return " ".join(part) if isinstance(part, list) else show(part) if isinstance(part, dict) else part
 
 
 def print_runs(out: Console, runs: Sequence[Run]) -> None:

@@ -49,6 +49,7 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "seconds": report.seconds,
         "sample": [finding_object(report.rule, finding) for finding in report.sample],
         "changes": report.changes,
+        "outcomes": report.outcomes,
         "planned": [change_object(change) for change in report.planned],
         "skipped": report.skipped,
         "reasons": report.reasons,

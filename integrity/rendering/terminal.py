@@ -126,6 +126,8 @@ def _summary(out: Console, report: Report) -> Table:
     else:
         columns = {"checked": "checked", "left": "violations", "changed": "changes"}
         columns |= {"skipped": "skipped", "seconds": "seconds"}
+    if any(rule.outcomes for rule in report.rules):
+        columns["outcome"] = "outcomes"
     for name in ("accepted", "skipped"):
         if not any(getattr(rule, name) for rule in report.rules):
             columns.pop(name, None)
@@ -142,6 +144,8 @@ def _what(rule: RuleReport) -> str:
 
 
 def _dash(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{word} {count:,}" for word, count in value.items()) or "-"
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else show(value)
 
 

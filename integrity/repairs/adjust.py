@@ -79,6 +79,7 @@ class Adjust(Repair):
             compose("n.{fk} AS {new}", fk=name(own), new=name(f"new__{own}")),
             *(self._value(pks[0], c, v) for c, v in values.items()),
         ]
+        owned_by = (own,) if fk.target_field is key else ()  # type: ignore[attr-defined]
         required = [compose("n.{v} IS NOT NULL", v=name(values[c])) for c in values if not self._may_be_null(model, c)]
         statement = compose(
             "SELECT {columns} FROM (SELECT v.*, {actual} - {expected} AS missing FROM ({violations}) AS v"
@@ -94,7 +95,7 @@ class Adjust(Repair):
             same=same,
             required=joined(" AND ", [Statement("true"), *required]),
         )
-        return [Write(model, statement, sets=(amount, own, *values), guards=(amount, *values))]
+        return [Write(model, statement, sets=(amount, own, *values), guards=(amount, *values), owned_by=owned_by)]
 
     @staticmethod
     def _value(pk: str, column: str, value: str) -> Statement:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from integrity.rules.base import Rule
 
 INSERT, UPDATE, DELETE = "insert", "update", "delete"
+# What became of rows, as reports count them; a repair may use words of its own.
+DELETED, MERGED, NULLIFIED, QUARANTINED = "deleted", "merged", "nullified", "quarantined"
+
+BY_ROW = "*"
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Write:
     statement: a SELECT with the columns ``op`` (insert, update or delete), ``owner__<key>`` (the key of the violation
     that the row cures), ``row__<pk>`` (NULL for an insert), ``old__<column>`` for each of ``guards`` and
     ``new__<column>`` for each of ``sets``; any ``evidence__<name>`` is shown with the plan. A row is written only while
-    it still has its ``old`` values.
+    it still has its ``old`` values. Where ``outcome`` is BY_ROW, the column ``outcome`` says it for each row.
     """
 
     model: type[Model]
@@ -39,6 +43,14 @@ class Write:
     """Rows that refer to deleted ones go along; False where earlier writes have pointed them elsewhere."""
     protects: bool = False
     """Nothing is written: an owner that has such a row is left alone and reported."""
+    why: str = "rows of another table refer to it and are protected"
+    """The reason that is reported for an owner that is left alone."""
+    alone: bool = False
+    """A row that would take others along protects its owner."""
+    outcome: str = ""
+    """The word that counts the rows in reports (DELETED, ...), or BY_ROW; empty for rows that nobody counts apart."""
+    owned_by: tuple[str, ...] = ()
+    """Columns of an inserted row that hold the key of its owner, for the journal."""
 
 
 class Repair(ABC):

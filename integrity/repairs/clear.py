@@ -9,7 +9,7 @@ from django.db.models import Model
 
 from integrity.exceptions import WrongDeclaration
 from integrity.keys import column_of, columns_of
-from integrity.repairs.base import UPDATE, Repair, Write
+from integrity.repairs.base import NULLIFIED, UPDATE, Repair, Write
 from integrity.scope import Scope
 from integrity.statement import compose, joined, name, value
 
@@ -66,4 +66,4 @@ class Clear(Repair):
             violations=rule.violations(scope, using),
         )
         columns = self.columns(rule)
-        return [Write(rule.model, statement, sets=columns, guards=columns, locked=True)]
+        return [Write(rule.model, statement, sets=columns, guards=columns, locked=True, outcome=NULLIFIED)]

@@ -10,7 +10,7 @@ from django.db.models.functions import FirstValue, RowNumber
 
 from integrity.exceptions import WrongDeclaration
 from integrity.keys import pk_columns
-from integrity.repairs.base import DELETE, Repair, Write
+from integrity.repairs.base import DELETE, DELETED, Repair, Write
 from integrity.repairs.repoint import repoint
 from integrity.scope import Scope
 from integrity.statement import Part, Statement, compose, from_queryset, joined, name, value
@@ -52,7 +52,10 @@ class KeepOne(Repair):
             *(compose("{pk} AS {row}", pk=name(f"gone__{pk}"), row=name(f"row__{pk}")) for pk in pks),
         ]
         delete = compose("SELECT {columns} FROM ({surplus}) AS s", columns=joined(", ", columns), surplus=surplus)
-        return [*repoint(unique, surplus, using), Write(rule.model, delete, locked=True, cascades=False)]
+        return [
+            *repoint(unique, surplus, using),
+            Write(rule.model, delete, locked=True, cascades=False, outcome=DELETED),
+        ]
 
 
 def surplus_rows(rule: Unique, scope: Scope, using: str) -> Statement:
