@@ -4,6 +4,7 @@ from integrity.expressions import Latest, PerKey
 from integrity.repairs.adjust import Adjust
 from integrity.repairs.clear import Clear
 from integrity.repairs.keep_one import KeepOne
+from integrity.repairs.quarantine import Quarantine
 from integrity.repairs.recompute import Recompute
 from integrity.repairs.trim import Trim
 from integrity.rules.always import Always
@@ -21,6 +22,7 @@ __all__ = [
     "Latest",
     "Ordered",
     "PerKey",
+    "Quarantine",
     "Recompute",
     "References",
     "Trim",

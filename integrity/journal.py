@@ -6,7 +6,7 @@ the values themselves would lose JSON null, the text of ``json`` and the bounds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,9 @@ from psycopg import sql
 
 from integrity.defaults import unplanned
 from integrity.exceptions import Refused
-from integrity.keys import columns_of, pk_columns
+from integrity.keys import pk_columns
 from integrity.models import Change, Run
+from integrity.owners import owner_of, owner_of_new, text_object
 from integrity.plan import Plan
 from integrity.repairs.base import DELETE, INSERT, QUARANTINED, UPDATE
 from integrity.schema import Column, columns
@@ -49,7 +50,7 @@ def image(alias: str, held: Sequence[Column]) -> Statement:
 
 def key_object(alias: str, model: type[Model]) -> Statement:
     """The primary key of a row as an object of text by column."""
-    return _object({column: as_statement(name(alias, column)) for column in pk_columns(model)})
+    return text_object({column: as_statement(name(alias, column)) for column in pk_columns(model)})
 
 
 def write(plan: Plan, run: Run, rule: str, connection: Any) -> int:
@@ -80,7 +81,7 @@ def _delete(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
         " RETURNING {key} AS key, {image} AS before, NULL::jsonb AS after, {owner} AS owner",
         table=name(plan.model._meta.db_table),
         plan=plan.relation,
-        owner=_owner(plan),
+        owner=owner_of(plan),
         same=plan.same_row("t", "p"),
         unmoved=plan.unmoved("t", "p"),
         key=key_object("t", plan.model),
@@ -110,7 +111,7 @@ def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
         key=key_object("t", plan.model),
         before=image("old", held),
         after=image("t", held),
-        owner=_owner(plan),
+        owner=owner_of(plan),
         **parts,
     )
     return _journaled(done, run, rule, plan)
@@ -133,31 +134,9 @@ def _insert(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
         defaults=_each_with(defaults, plan.count(INSERT)) if defaults else Statement(""),
         key=key_object("t", plan.model),
         image=image("t", held),
-        owner=_owner_of_new(plan),
+        owner=owner_of_new(plan),
     )
     return _journaled(done, run, rule, plan)
-
-
-def _owner(plan: Plan) -> Statement:
-    """The key of the violation as an object of text by field; NULL where the row is the violating one itself."""
-    keys = plan.rule.key_fields
-    own = plan.model is plan.rule.model and plan.write.locked
-    if own and [key.name for key in keys] == [key.name for key in columns_of(plan.model)]:
-        return Statement("NULL::jsonb")
-    return _object({key.name: as_statement(name("p", f"owner__{key.name}")) for key in keys})
-
-
-def _owner_of_new(plan: Plan) -> Statement:
-    """RETURNING of an insert does not see the plan: the new row itself has to say whose it is."""
-    keys, columns_ = plan.rule.key_fields, plan.write.owned_by
-    if len(keys) != len(columns_):
-        return Statement("NULL::jsonb")
-    return _object({key.name: as_statement(name("t", c)) for key, c in zip(keys, columns_, strict=True)})
-
-
-def _object(values: Mapping[str, Statement]) -> Statement:
-    pairs = (compose("{key}, {held}::text", key=sql.Literal(key), held=held) for key, held in values.items())
-    return compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs))
 
 
 def _each_with(defaults: dict[str, Callable[[], Any]], rows: int) -> Statement:

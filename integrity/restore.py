@@ -102,7 +102,8 @@ class _Restore:
         self._run(
             compose(
                 "CREATE TEMP TABLE integrity_back ON COMMIT DROP AS"
-                " SELECT id, rule, key, owner, quarantined, before, after FROM {changes} WHERE id = ANY({ids}) AND undone_by_id IS NULL",
+                " SELECT id, rule, key, owner, quarantined, before, after FROM {changes}"
+                " WHERE id = ANY({ids}) AND undone_by_id IS NULL",
                 changes=name(CHANGES),
                 ids=value(list(changes)),
             )

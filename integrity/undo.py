@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db import IntegrityError as Violated
-from django.db.models import Case, Value, When
+from django.db.models import Case, Count, QuerySet, Value, When
 
 from integrity import leases, records, restore, statuses
 from integrity.conf import conf
 from integrity.exceptions import EngineError, LostRun, Refused, UnknownName, UsageError, sentence
+from integrity.keys import Key, stored
+from integrity.look import look
 from integrity.models import Change, Run
 from integrity.observer import Observer
+from integrity.owners import changes_for
 from integrity.repairs.base import DELETE, INSERT, UPDATE
-from integrity.reports import Conflict, Report, RuleReport
+from integrity.reports import Conflict, Report, RuleReport, rows
+from integrity.rules.base import Rule
 from integrity.safety import enter
 from integrity.schema import columns, model_of
+from integrity.scope import Scope
 
 _DONE = Case(
     When(before__isnull=True, then=Value(INSERT)), When(after__isnull=True, then=Value(DELETE)), default=Value(UPDATE)
@@ -30,6 +36,8 @@ STEPS = ("restored", "recorded", "committed")
 def undo(
     number: int,
     *,
+    rule: Rule | None = None,
+    keys: Sequence[Key] | None = None,
     dry_run: bool = False,
     actor: str | None = None,
     reason: str = "",
@@ -38,11 +46,15 @@ def undo(
 ) -> Report:
     """Take back a repair, or another undo, as a run of its own which can be undone too.
 
+    rule: only what was written for this rule. keys: only what was written for these of its violations; they are looked
+    at afterwards, because the rows that are back may break the rule again.
     A row that was changed since is a conflict: it is listed and left. Killed half-way, the same call goes on. Raises
-    UnknownName for a run that does not exist, UsageError for one that wrote nothing or still runs, RunInProgress.
+    UnknownName for a run that does not exist, UsageError for one that wrote nothing or still runs, RunInProgress,
+    and Refused where the journal does not tell the keys of a change.
     """
-    of = _undoable(number)
-    rules = list(Change.objects.filter(run=of).values_list("rule", flat=True).distinct().order_by("rule"))
+    part = Part(rule, keys)
+    of = _undoable(number, part)
+    rules = list(part.of(of).values_list("rule", flat=True).distinct().order_by("rule"))
     run, resumed = leases.take(
         [(rule, "") for rule in rules],
         Run.Verb.UNDO,
@@ -51,41 +63,100 @@ def undo(
         reason=reason,
         dry_run=dry_run,
         of=of,
-        keys=None,
+        keys=part.stored(),
         options={"columns": of.options["columns"], "triggers": of.options["triggers"]},
     )
     report = Report(run.pk, run.verb, dry_run=dry_run, resumed=resumed)
-    report.rules = [RuleReport(rule, changes=records.so_far(run, rule)[0]) for rule in rules]
+    report.rules = [RuleReport(label, changes=records.so_far(run, label)[0]) for label in rules]
+    part.note_undone(of, run, report)
     with leases.Heartbeat(run):
-        _Undo(run, of, report, sample, observer or Observer()).perform()
-    for rule in report.rules:
-        records.save_result(run, rule)
+        _Undo(run, of, part, report, sample, observer or Observer()).perform()
+    if not dry_run:
+        part.look_again(report, sample)
+    for result in report.rules:
+        records.save_result(run, result)
     records.close_run(run, report.status, "; ".join(rule.error for rule in report.rules if rule.error))
     return report
 
 
-def _undoable(number: int) -> Run:
+@dataclass(frozen=True)
+class Part:
+    """What of a run is taken back: everything, what was written for a rule, or for some of its keys."""
+
+    rule: Rule | None
+    keys: Sequence[Key] | None
+
+    def __post_init__(self) -> None:
+        if self.keys is not None and self.rule is None:
+            raise UsageError("Keys belong to a rule: say which one is to be taken back.")
+
+    def of(self, run: Run) -> QuerySet[Change]:
+        """The changes of a run that are part of it."""
+        if self.rule is None:
+            return Change.objects.filter(run=run)
+        if self.keys is None:
+            return Change.objects.filter(run=run, rule=self.rule.label)
+        return changes_for(run, self.rule, self.keys, connections[DEFAULT_DB_ALIAS])
+
+    def stored(self) -> dict[str, list[dict[str, Any]]] | None:
+        """The keys as the record of a run has them."""
+        if self.rule is None or self.keys is None:
+            return None
+        return stored([self.rule], {self.rule.label: self.keys})
+
+    def note_undone(self, of: Run, run: Run, report: Report) -> None:
+        """Say which changes are left out because an earlier undo has taken them back, whatever became of it since."""
+        before = self.of(of).exclude(undone_by=None).exclude(undone_by=run).order_by("undone_by")
+        for label, by, number in before.values_list("rule", "undone_by").annotate(number=Count("id")):
+            (result,) = [result for result in report.rules if result.rule == label]
+            result.notes.append(f"{label}: left out {rows(number)} that run {by} has put back before.")
+
+    def look_again(self, report: Report, sample: int) -> None:
+        """What of the keys that were put back breaks the rule now, where no conflict or error says more."""
+        if self.rule is None or self.keys is None:
+            return
+        for result in report.rules:
+            if result.status != statuses.CLEAN:
+                continue
+            try:
+                look(self.rule, Scope.of(self.keys), DEFAULT_DB_ALIAS, result)
+            except (DatabaseError, EngineError) as error:
+                result.status, result.error = statuses.PARTIAL, f"It was not looked at again: {sentence(error)}"
+            result.sample = result.sample[:sample]
+
+    def __str__(self) -> str:
+        if self.rule is None:
+            return ""
+        if self.keys is None:
+            return f" for {self.rule.label}"
+        keys = (", ".join(f"{n} {v}" for n, v in self.rule.key_as_json(key).items()) for key in self.keys)
+        return f" for {self.rule.label} at {'; '.join(keys)}"
+
+
+def _undoable(number: int, part: Part) -> Run:
     run = Run.objects.filter(pk=number).first()
     if run is None:
         latest = Run.objects.filter(changes__isnull=False).distinct().order_by("-id")[:5]
         raise UnknownName("run", str(number), [str(known.pk) for known in latest])
     if run.status == statuses.RUNNING and run.dry_run is False and not leases.is_dead(run):
         raise UsageError(f"Run {number} is still at work (process {run.pid} on {run.host}). Wait for it, or end it.")
-    changes = Change.objects.filter(run=run)
+    changes = part.of(run)
     if not changes.exists():
-        raise UsageError(f"Run {number} ({run.verb}) changed nothing; there is nothing to undo.")
+        raise UsageError(f"Run {number} ({run.verb}) changed nothing{part}; there is nothing to undo.")
     by = None if changes.filter(undone_by=None).exists() else changes.latest("id").undone_by
     # One that died between its last row and its end is gone on with like any other.
     if by is not None and by.status != statuses.RUNNING:
-        raise UsageError(f"Run {number} was undone by run {by.pk}. To take that back: manage.py integrity undo {by.pk}")
+        raise UsageError(
+            f"Run {number} was undone{part} by run {by.pk}. To take that back: manage.py integrity undo {by.pk}"
+        )
     if run.status == statuses.RUNNING:
         leases.abandon(run)
     return run
 
 
 class _Undo:
-    def __init__(self, run: Run, of: Run, report: Report, sample: int, observer: Observer) -> None:
-        self.run, self.of, self.report, self.sample, self.observer = run, of, report, sample, observer
+    def __init__(self, run: Run, of: Run, part: Part, report: Report, sample: int, observer: Observer) -> None:
+        self.run, self.of, self.part, self.report, self.sample, self.observer = run, of, part, report, sample, observer
         self.connection = connections[DEFAULT_DB_ALIAS]
         self.by_rule = {rule.rule: rule for rule in report.rules}
         self.before: int | None = None
@@ -133,7 +204,7 @@ class _Undo:
 
     def _waiting(self) -> Any:
         """Changes to take back. What this run has met already, restored or in conflict, lies behind it."""
-        waiting = Change.objects.filter(run=self.of, undone_by=None)
+        waiting = self.part.of(self.of).filter(undone_by=None)
         return waiting if self.before is None else waiting.filter(id__lt=self.before)
 
     def _batches(self) -> Iterator[list[Change]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from django.core.exceptions import FieldError
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F, Model, Window
 from django.db.models.functions import FirstValue, RowNumber
 
@@ -34,28 +36,39 @@ class KeepOne(Repair):
         return [rule.model]
 
     def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
-        if rule.kind != "unique":
-            yield WrongDeclaration("is KeepOne, which only a Unique rule has repetitions for", "Choose another repair.")
-        elif getattr(rule, "keep", None) is None:
-            yield WrongDeclaration(
-                "is KeepOne, and the rule does not say which row is kept", "Give keep=, as in order_by."
-            )
+        yield from keep_problems(self, rule)
 
     def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
-        unique = cast("Unique", rule)
-        surplus = surplus_rows(unique, scope, using)
-        owners = [name(f"owner__{label}") for label in unique.labels]
-        pks = pk_columns(rule.model)
-        columns: list[Part] = [
-            compose("{op}::text AS op", op=value(DELETE)),
-            *owners,
-            *(compose("{pk} AS {row}", pk=name(f"gone__{pk}"), row=name(f"row__{pk}")) for pk in pks),
-        ]
-        delete = compose("SELECT {columns} FROM ({surplus}) AS s", columns=joined(", ", columns), surplus=surplus)
-        return [
-            *repoint(unique, surplus, using),
-            Write(rule.model, delete, locked=True, cascades=False, outcome=DELETED),
-        ]
+        return removal(cast("Unique", rule), scope, using, outcome=DELETED)
+
+
+def keep_problems(repair: Repair, rule: Rule) -> Iterable[WrongDeclaration]:
+    """Why a repair cannot tell the row that stays from its repetitions."""
+    what = f"is {type(repair).__name__}"
+    if rule.kind != "unique":
+        yield WrongDeclaration(f"{what}, which only a Unique rule has repetitions for", "Choose another repair.")
+        return
+    if getattr(rule, "keep", None) is None:
+        yield WrongDeclaration(f"{what}, and the rule does not say which row is kept", "Give keep=, as in order_by.")
+        return
+    try:
+        surplus_rows(cast("Unique", rule), Scope(), DEFAULT_DB_ALIAS)
+    except (FieldError, TypeError, ValueError) as error:
+        yield WrongDeclaration(f"{what}, and keep= cannot be compiled: {error}", "Give keep=, as in order_by.")
+
+
+def removal(unique: Unique, scope: Scope, using: str, *, outcome: str) -> list[Write]:
+    """Writes that point what refers to repetitions at the row that stays, and then delete them."""
+    surplus = surplus_rows(unique, scope, using)
+    pks = pk_columns(unique.model)
+    columns: list[Part] = [
+        compose("{op}::text AS op", op=value(DELETE)),
+        *(name(f"owner__{label}") for label in unique.labels),
+        *(compose("{pk} AS {row}", pk=name(f"gone__{pk}"), row=name(f"row__{pk}")) for pk in pks),
+    ]
+    delete = compose("SELECT {columns} FROM ({surplus}) AS s", columns=joined(", ", columns), surplus=surplus)
+    gone = Write(unique.model, delete, locked=True, cascades=False, outcome=outcome)
+    return [*repoint(unique, surplus, using), gone]
 
 
 def surplus_rows(rule: Unique, scope: Scope, using: str) -> Statement:

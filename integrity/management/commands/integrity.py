@@ -25,6 +25,7 @@ EXAMPLES = {
     "repair": "manage.py integrity repair players.mileage_adds_up --strategy recalculate_from_player --dry-run",
     "verify": "manage.py integrity verify 12",
     "undo": "manage.py integrity undo 12 --dry-run",
+    "quarantine": "manage.py integrity quarantine players --format json",
     "enforce": "manage.py integrity enforce vehicles.current_mileage",
     "runs": "manage.py integrity runs --verb repair --limit 5",
     "accept": 'manage.py integrity accept players.mileage_adds_up --key 17 --reason "device lost" --until 2030-01-31',
@@ -70,6 +71,9 @@ class Command(EngineCommand):
         verify = verb("verify", "Look again at every rule that a run's changes concern.")
         verify.add_argument("run", type=positive, metavar="RUN")
         add_format(verify)
+        quarantine = verb("quarantine", "List the rows that repairs have moved into quarantine, the oldest first.")
+        _add_rules(quarantine)
+        add_format(quarantine)
         runs = verb("runs", "List runs, the latest first.")
         runs.add_argument(
             "--verb", dest="of_verb", choices=["analyze", "repair", "verify", "undo", "enforce"], help="Only these."
@@ -86,6 +90,8 @@ class Command(EngineCommand):
         add_format(repair)
         undo = verb("undo", "Take back what a run changed, where nobody has changed it since.")
         undo.add_argument("run", type=positive, metavar="RUN")
+        undo.add_argument("--rule", metavar="RULE", help="Only what was written for this rule (app.name).")
+        _add_key(undo)
         add_writing(undo)
         add_format(undo)
         enforce = verb(
@@ -154,6 +160,20 @@ class Command(EngineCommand):
         else:
             self.stdout.write(runs_as_json(latest) if options["format"] == "json" else runs_as_csv(latest))
 
+    def _quarantine(self, options: dict[str, Any]) -> None:
+        from integrity.quarantine import quarantined
+        from integrity.rendering.quarantine import print_quarantine, quarantine_as_csv, quarantine_as_json
+
+        # Rows of a rule that is declared no more are listed as well, unless rules are named.
+        rows = quarantined(registry.select(options["rules"]) if options["rules"] else None)
+        total, first = rows.count(), list(rows[: options["limit"]])
+        if options["format"] == "table":
+            print_quarantine(self.console(options), first, total)
+        elif options["format"] == "json":
+            self.stdout.write(quarantine_as_json(first, total))
+        else:
+            self.stdout.write(quarantine_as_csv(first))
+
     # Writing
 
     def _repair(self, options: dict[str, Any]) -> None:
@@ -184,10 +204,19 @@ class Command(EngineCommand):
     def _undo(self, options: dict[str, Any]) -> None:
         from integrity.undo import undo
 
+        rule = _rule_to_undo(options["run"], options["rule"], needed=bool(options["key"]))
+        keys = None if rule is None or options["key"] is None else [rule.parse_key(text) for text in options["key"]]
+
         def run(*, dry_run: bool) -> Report:
             return self.perform(
                 lambda watch: undo(
-                    options["run"], dry_run=dry_run, reason=options["reason"], sample=options["limit"], observer=watch
+                    options["run"],
+                    rule=rule,
+                    keys=keys,
+                    dry_run=dry_run,
+                    reason=options["reason"],
+                    sample=options["limit"],
+                    observer=watch,
                 ),
                 options,
             )
@@ -259,6 +288,21 @@ def _keys(rules: list[Rule], texts: list[str] | None) -> list[Key] | None:
             f"--key belongs to one model, and these rules are about {', '.join(sorted(models))}. Name the rule."
         )
     return [rules[0].parse_key(text) for text in texts]
+
+
+def _rule_to_undo(number: int, label: str | None, *, needed: bool) -> Rule | None:
+    """The rule that an undo is limited to; the only one of the run where keys need one and none is named."""
+    if label is not None:
+        return registry.get(label)
+    if not needed:
+        return None
+    from integrity.engine import get_run
+    from integrity.models import Change
+
+    labels = list(Change.objects.filter(run=get_run(number)).values_list("rule", flat=True).distinct().order_by("rule"))
+    if len(labels) > 1:
+        raise UsageError(f"Run {number} wrote for several rules; say whose key it is with --rule: {', '.join(labels)}.")
+    return registry.get(labels[0]) if labels else None
 
 
 def _strategy(rule: Rule, wanted: str | None, *, alone: bool) -> str:
