@@ -3,10 +3,12 @@
 from integrity.expressions import Latest, PerKey
 from integrity.repairs.adjust import Adjust
 from integrity.repairs.clear import Clear
+from integrity.repairs.copy import Copy
 from integrity.repairs.keep_one import KeepOne
 from integrity.repairs.quarantine import Quarantine
 from integrity.repairs.recompute import Recompute
 from integrity.repairs.trim import Trim
+from integrity.rules.agrees import UNKNOWN, Agrees
 from integrity.rules.always import Always
 from integrity.rules.derived import Derived
 from integrity.rules.ordered import Ordered
@@ -14,9 +16,12 @@ from integrity.rules.references import References
 from integrity.rules.unique import Unique
 
 __all__ = [
+    "UNKNOWN",
     "Adjust",
+    "Agrees",
     "Always",
     "Clear",
+    "Copy",
     "Derived",
     "KeepOne",
     "Latest",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connections, transaction
 
 from integrity import statuses
@@ -30,20 +32,35 @@ def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
     limit = conf().STORED_VIOLATIONS
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
+        plan_as(rule, cursor)
         rows = fetch(connections[using], _counted(rule, scope, using, limit))
-    report.checked = rows[0]["checked"]
+    counts = {sort: rows[0][f"count__{sort}"] or 0 for sort in rule.counts()}
+    report.checked = rule.total(rows[0]["checked"], counts)
     report.violations = rows[0]["violations"] or 0
+    if counts:
+        report.counts = {"identical": report.checked - report.violations, **counts}
     report.sample = [finding(rule, row) for row in rows if row["violations"]]
     report.truncated = report.violations > limit
     report.status = statuses.VIOLATED if report.violations else statuses.CLEAN
 
 
+def plan_as(rule: Rule, cursor: Any) -> None:
+    """What the rule asks of the planner, until the transaction ends."""
+    for setting, value_ in rule.planner.items():
+        cursor.execute("SELECT set_config(%s, %s, true)", [setting, value_])
+
+
 def _counted(rule: Rule, scope: Scope, using: str, limit: int, columns: Part = _ALL) -> Statement:
     """Population, exact count and the lowest keys in one statement, and so of one moment."""
+    sorts = [
+        compose("count(*) FILTER (WHERE {condition}) OVER () AS {count},", condition=c, count=name(f"count__{sort}"))
+        for sort, c in rule.counts().items()
+    ]
     return compose(
         "SELECT checked.checked, found.* FROM ({population}) AS checked LEFT JOIN ("
-        "SELECT count(*) OVER () AS violations, {columns} FROM ({violations}) AS v ORDER BY {key} LIMIT {limit}"
+        "SELECT count(*) OVER () AS violations, {sorts} {columns} FROM ({violations}) AS v ORDER BY {key} LIMIT {limit}"
         ") AS found ON true",
+        sorts=joined(" ", sorts),
         columns=columns,
         population=rule.population(scope, using),
         violations=rule.violations(scope, using),
@@ -59,15 +76,18 @@ def finding(rule: Rule, row: dict[str, object]) -> Finding:
         return {column.removeprefix(prefix): held for column, held in row.items() if column.startswith(prefix)}
 
     key = tuple(row[f"key__{key.name}"] for key in rule.key_fields)
-    return Finding(key, part("actual__"), part("expected__"), part("evidence__"))
+    return rule.told(Finding(key, part("actual__"), part("expected__"), part("evidence__")))
 
 
 def keys_in(rule: Rule, scope: Scope, using: str, limit: int) -> tuple[list[Key], int, int]:
     """The lowest keys that break a rule, how many break it, and out of how many."""
     columns = [name("v", f"key__{key.name}") for key in rule.key_fields]
-    rows = fetch(connections[using], _counted(rule, scope, using, limit, columns=joined(", ", columns)))
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        plan_as(rule, cursor)
+        rows = fetch(connections[using], _counted(rule, scope, using, limit, columns=joined(", ", columns)))
     keys = [tuple(row[f"key__{key.name}"] for key in rule.key_fields) for row in rows if row["violations"]]
-    return keys, rows[0]["violations"] or 0, rows[0]["checked"]
+    counts = {sort: rows[0][f"count__{sort}"] or 0 for sort in rule.counts()}
+    return keys, rows[0]["violations"] or 0, rule.total(rows[0]["checked"], counts)
 
 
 def keys_beyond(rule: Derived, least: Tolerance, scope: Scope, using: str) -> list[Key]:

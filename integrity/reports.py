@@ -29,6 +29,8 @@ class RuleReport:
     checked: int | None = None
     violations: int | None = None
     seconds: float | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    """The sorts that a rule of two tables counts apart: identical, modified, only_left, only_right."""
     sample: list[Finding] = field(default_factory=list)
     truncated: bool = False
     new: int | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from django.db.models import Model
 from django.utils import timezone
 
 from integrity import records
@@ -64,16 +65,20 @@ def lock_parents(rule: Rule, keys: Sequence[Key], connection: Any) -> set[Key]:
     several rows none is waited for: a repair that waits while it holds rows can close a circle of waits, and the server
     may end the user's transaction to open it. A single row is waited for, while nothing else is held.
     """
-    rows = rule.restrict(rule.model._base_manager.using(connection.alias), Scope.of(keys)).order_by("pk")
-    rows = rows.values(*(field.attname for field in rule.model._meta.local_concrete_fields if field.column))
-    free = joined(" AND ", (compose("h.{pk} = a.{pk}", pk=name(pk)) for pk in pk_columns(rule.model)))
+    return {key for root in rule.roots() for key in _lock_root(rule, root, keys, connection)}
+
+
+def _lock_root(rule: Rule, root: type[Model], keys: Sequence[Key], connection: Any) -> set[Key]:
+    rows = rule.restrict(root._base_manager.using(connection.alias), Scope.of(keys)).order_by("pk")
+    rows = rows.values(*(field.attname for field in root._meta.local_concrete_fields if field.column))
+    free = joined(" AND ", (compose("h.{pk} = a.{pk}", pk=name(pk)) for pk in pk_columns(root)))
     others = compose(
         "SELECT a.* FROM ({rows}) AS a WHERE NOT EXISTS (SELECT FROM held AS h WHERE {free})",
         rows=from_queryset(rows, connection.alias),
         free=free,
     )
     held = from_queryset(rows.select_for_update(skip_locked=len(keys) > 1, of=("self",)), connection.alias)
-    found = compose("WITH held AS MATERIALIZED ({held}) {keys}", held=held, keys=rule.keys_of_rows(others))
+    found = compose("WITH held AS MATERIALIZED ({held}) {keys}", held=held, keys=rule.keys_of_rows(others, root))
     return {tuple(row.values()) for row in fetch(connection, found)}
 
 

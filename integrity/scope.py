@@ -49,11 +49,14 @@ class Scope:
         model = queryset.model
         pk = [column.name for column in columns_of(model)]
         queryset = self.restrict(queryset, *pk)
-        if self.without:
-            queryset = queryset.exclude(_in(pk, self.without))
+        queryset = self.leave_out(queryset, pk)
         for lookup, age in self.settle.items():
             queryset = queryset.filter(Q(**{f"{lookup}__isnull": True}) | Q(**{f"{lookup}__lt": Now() - age}))
         return queryset
+
+    def leave_out(self, queryset: QuerySet[Any, Any], lookups: Sequence[str]) -> QuerySet[Any, Any]:
+        """Rows whose ``lookups``, never NULL, are not those of an accepted exception."""
+        return queryset.exclude(_in(lookups, self.without)) if self.without else queryset
 
     def restrict_groups(self, queryset: QuerySet[Any, Any], lookups: Sequence[str]) -> QuerySet[Any, Any]:
         """Rows whose ``lookups``, which may be NULL, make up a key in scope."""

@@ -21,7 +21,7 @@ def touched(rule: Rule, model: type[Model], source: Statement) -> Statement | No
     """
     if model._meta.db_table in {read._meta.db_table for read in rule.reads_whole()}:
         return None
-    found = [rule.keys_of_rows(source)] if model._meta.db_table in root_tables(rule) else []
+    found = [rule.keys_of_rows(source, root) for root in rule.roots() if model._meta.db_table in tables_of(root)]
     ways = {
         path.hops[: position + 1]: None
         for path in rule.all_paths()
@@ -39,8 +39,13 @@ def touched(rule: Rule, model: type[Model], source: Statement) -> Statement | No
 
 
 def root_tables(rule: Rule) -> set[str]:
-    """The table of the rule's model and those of its parents in multi-table inheritance, which share its key."""
-    return {model._meta.db_table for model in (rule.model, *rule.model._meta.all_parents)}
+    """The table of the rule's model and those of its parents."""
+    return tables_of(rule.model)
+
+
+def tables_of(root: type[Model]) -> set[str]:
+    """The table of a model and those of its parents in multi-table inheritance, which share its key."""
+    return {model._meta.db_table for model in (root, *root._meta.all_parents)}
 
 
 def _nothing(rule: Rule) -> Statement:

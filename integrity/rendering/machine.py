@@ -43,6 +43,7 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "strategy": report.strategy or None,
         "checked": report.checked,
         "violations": report.violations,
+        "counts": report.counts or None,
         "new": report.new,
         "resolved": report.resolved,
         "accepted": report.accepted,

@@ -230,9 +230,9 @@ def _changes(changes: Sequence[PlannedChange]) -> Table:
 
 
 def _becomes(change: PlannedChange, column: str) -> str:
-    """``old -> new``; one of them for a row that goes or comes."""
+    """``old -> new``; one of them for a row that goes or comes, and for a value that stays."""
     sides = [change.new] if change.op == INSERT else [change.old, change.new]
-    return " -> ".join(show(side[column]) for side in sides if column in side)
+    return " -> ".join(dict.fromkeys(show(side[column]) for side in sides if column in side))
 
 
 def _notes(report: Report, rule: RuleReport) -> Iterable[str]:
@@ -240,6 +240,9 @@ def _notes(report: Report, rule: RuleReport) -> Iterable[str]:
         yield f"\n{rule.rule}: {rule.error}"
     if rule.brake:
         yield f"\n{rule.rule}: the brake would stop this. {rule.brake}"
+    if rule.counts:
+        told = ", ".join(f"{count:,} {sort.replace('_', ' ')}" for sort, count in rule.counts.items())
+        yield f"{rule.rule}: {told}"
     yield from rule.notes
     for reason in rule.reasons:
         yield f"{rule.rule}: skipped {reason}"

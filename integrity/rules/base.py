@@ -20,6 +20,7 @@ from integrity.statement import Statement, compose, joined, name
 
 if TYPE_CHECKING:
     from integrity.repairs.base import Repair
+    from integrity.reports import Finding
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES = ("error", "warning", "info")
@@ -105,8 +106,12 @@ class Rule(ABC):
         """Rows of the rule's own table that belong to the keys in scope."""
         return scope.restrict_root(queryset)
 
-    def keys_of_rows(self, source: Statement) -> Statement:
-        """A SELECT of the key, by field name, of rows of the rule's own table."""
+    def roots(self) -> tuple[type[Model], ...]:
+        """The models whose rows bear the key themselves, in the order in which a repair locks them."""
+        return (self.model,)
+
+    def keys_of_rows(self, source: Statement, root: type[Model] | None = None) -> Statement:
+        """A SELECT of the key, by field name, of rows of the table of a root, the rule's own unless given."""
         columns = [
             compose("r.{column} AS {key}", column=name(str(key.column)), key=name(key.name))
             for key in columns_of(self.model)
@@ -114,6 +119,20 @@ class Rule(ABC):
         return compose("SELECT {columns} FROM ({source}) AS r", columns=joined(", ", columns), source=source)
 
     keys_may_be_null: ClassVar[bool] = False
+    planner: ClassVar[Mapping[str, str]] = {}
+    """Settings of PostgreSQL's planner for a look at whole tables."""
+
+    def counts(self) -> dict[str, Statement]:
+        """Sorts of violations that are counted, each with the condition over a row ``v`` of ``violations()``."""
+        return {}
+
+    def total(self, checked: int, counts: Mapping[str, int]) -> int:
+        """How many keys were looked at, given what ``population()`` answered and how many there are of each sort."""
+        return checked
+
+    def told(self, finding: Finding) -> Finding:
+        """A finding as people and programs are told of it."""
+        return finding
 
     @property
     def label(self) -> str:

@@ -73,7 +73,7 @@ class Unique(Rule):
             rows=from_queryset(rows, using),
         )
 
-    def keys_of_rows(self, source: Statement) -> Statement:
+    def keys_of_rows(self, source: Statement, root: type[Model] | None = None) -> Statement:
         opts = self.model._meta
         parts = {f"integrity_by_{i}": part for i, part in enumerate(self.by)}
         selected = self.model._base_manager.using(DEFAULT_DB_ALIAS).order_by().values(**parts)

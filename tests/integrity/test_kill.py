@@ -48,7 +48,7 @@ def assert_whole_batches(world, before, right):
     """Each key is as before or as after, and those done are the first, two by two."""
     now = worlds.by_owner(worlds.outcome(world))
     before, right = worlds.by_owner(before), worlds.by_owner(right)
-    done = [owner for owner in before if now[owner] != before[owner]]
+    done = [owner for owner in right if now.get(owner) != before.get(owner)]
     assert done == worlds.WRONG[: len(done)]
     assert len(done) % SMALL["BATCH_KEYS"] == 0
     assert all(now[owner] == right[owner] for owner in done)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from django.db import connection
 from django.db.models import Model, Sum
 
-from integrity import Adjust, Derived, Trim
+from integrity import Adjust, Agrees, Copy, Derived, Trim
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
@@ -58,6 +58,16 @@ def make_ledgers(number: int = 11) -> None:
     toy.Posting.objects.update(made_at=LONG_AGO)
 
 
+def make_twins(number: int = 11) -> None:
+    """Profiles of both kinds. The first agree; of the others every second is missing on the left, or is older there."""
+    toy.Account.objects.bulk_create(toy.Account(id=i) for i in range(1, number + 1))
+    toy.OldProfile.objects.bulk_create(toy.OldProfile(owner_id=i, town=f"town {i}") for i in range(1, number + 1))
+    toy.Profile.objects.bulk_create(toy.Profile(member_id=i, city="town 1") for i in range(1, number + 1, 2))
+    for model, moment in ((toy.Profile, LONG_AGO), (toy.OldProfile, LONG_AGO + datetime.timedelta(1))):
+        model._base_manager.update(created_at=LONG_AGO, updated_at=moment)  # type: ignore[attr-defined]
+    toy.OldProfile.objects.filter(owner=1).update(updated_at=LONG_AGO)
+
+
 def _named(rule: Rule) -> Rule:
     rule.app = "toy"
     return rule
@@ -103,6 +113,24 @@ WORLDS = {
         "toy_posting",
         # A new row's number and time differ from run to run.
         "ledger_id, amount, day, correction, note",
+    ),
+    "twins": World(
+        _named(
+            Agrees(
+                toy.Profile,
+                toy.OldProfile,
+                on={"member": "owner"},
+                fields={"city": "town", "level": "level", "created_at": "created_at", "updated_at": "updated_at"},
+                name="twins_of_the_world",
+                because="The toy says so.",
+                repairs={"copy": Copy("newest", by="updated_at")},
+            )
+        ),
+        "copy",
+        make_twins,
+        (toy.Profile, toy.OldProfile, toy.Account),
+        "toy_profile",
+        "member_id, city, level, created_at, updated_at",
     ),
 }
 

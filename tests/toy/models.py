@@ -224,3 +224,38 @@ class Slot(models.Model):
 
 def of_type(model: type[models.Model]) -> Any:
     return ContentType.objects.get_for_model(model)
+
+
+class Profile(models.Model):
+    """The left one of two tables that tell the same story."""
+
+    member = models.OneToOneField(Account, models.CASCADE, related_name="profile")
+    city = models.CharField(max_length=20, default="")
+    score = models.DecimalField(max_digits=12, decimal_places=2, null=True)
+    ratio = models.FloatField(default=0)
+    level = models.IntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+
+class OldProfile(models.Model):
+    """The right one, with names and types of its own."""
+
+    owner = models.OneToOneField(Account, models.CASCADE, related_name="old_profile")
+    town = models.TextField(null=True)  # noqa: DJ001  (an old table is as it is)
+    points = models.DecimalField(max_digits=14, decimal_places=4, null=True)
+    ratio = models.FloatField(default=0)
+    level = models.SmallIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+
+class OldLine(models.Model):
+    """Twin of a line, whose key it does not have as a primary key."""
+
+    order = models.CharField(max_length=20)
+    number = models.CharField(max_length=20)
+    units = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["order", "number"], name="toy_one_old_line")]
