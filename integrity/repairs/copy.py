@@ -59,8 +59,11 @@ class Copy(Repair):
             yield WrongDeclaration("is Copy, which only an Agrees rule has two tables for", "Choose another repair.")
             return
         agrees = cast("Agrees", rule)
-        if any(agrees.problems()):
-            return
+        if not any(agrees.problems()):
+            yield from self._winner_problems()
+            yield from self._field_problems(agrees)
+
+    def _winner_problems(self) -> Iterable[WrongDeclaration]:
         if self.winner not in WINNERS:
             yield WrongDeclaration(f"has the winner {self.winner!r}", f"One of {', '.join(WINNERS)}.")
         if (self.winner == "newest") != (self.by is not None):
@@ -74,18 +77,20 @@ class Copy(Repair):
             yield WrongDeclaration(
                 f"has ties={self.ties!r}", "It is 'left' or 'right', and goes with the winner 'newest'."
             )
-        for left, right in agrees.fields.items():
-            places = {getattr(held, "decimal_places", None) for held in (agrees.left(left), agrees.right(left))}
-            if len(places - {None}) == 2 and not agrees.tolerance(left):
-                yield WrongDeclaration(
-                    f"would round: {left!r} has other decimal places than {right!r} of {agrees.other._meta.label}",
-                    "Give the rule a tolerance= for it.",
-                )
-        for field in [*self.lowest, *([self.by] if self.by else [])]:
-            if field not in agrees.fields:
-                yield WrongDeclaration(f"names {field!r}, which the rule does not compare", "Name it in fields=.")
         if self.lowest and self.winner != "highest":
             yield WrongDeclaration("has lowest=, which only the winner 'highest' reads", "Leave it out.")
+
+    def _field_problems(self, rule: Agrees) -> Iterable[WrongDeclaration]:
+        for field in [*self.lowest, *([self.by] if self.by else [])]:
+            if field not in rule.fields:
+                yield WrongDeclaration(f"names {field!r}, which the rule does not compare", "Name it in fields=.")
+        for left, right in rule.fields.items():
+            places = {getattr(held, "decimal_places", None) for held in (rule.left(left), rule.right(left))}
+            if len(places - {None}) == 2 and not rule.tolerance(left):
+                yield WrongDeclaration(
+                    f"would round: {left!r} has other decimal places than {right!r} of {rule.other._meta.label}",
+                    "Give the rule a tolerance= for it.",
+                )
 
     def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
         agrees = cast("Agrees", rule)

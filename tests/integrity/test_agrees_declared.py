@@ -22,6 +22,8 @@ def lines(**options):
     return declared(Agrees, toy.Line, toy.OldLine, name="twins", **options)
 
 
+OLDEST, BOTH = cast("Any", "oldest"), cast("Any", "both")
+
 WRONG = {
     "unknown field": (agrees(fields=["size"]), "toy.Profile has no field 'size'", "Fields are"),
     "unknown field to copy": (agrees(Copy("left"), fields=["size"]), "toy.Profile has no field 'size'", "Fields are"),
@@ -78,12 +80,12 @@ WRONG = {
         "'created_at' is not a field that both tables have",
         "either row",
     ),
-    "unknown winner": (agrees(Copy(cast("Any", "oldest"))), "has the winner 'oldest'", "left, right, newest, highest"),
+    "unknown winner": (agrees(Copy(OLDEST)), "has the winner 'oldest'", "left, right, newest, highest"),
     "newest by nothing": (agrees(Copy("newest")), "does not say by which field", 'by="updated_at"'),
     "newest by something else": (agrees(Copy("newest", by="created_at")), "names 'created_at'", "fields="),
     "by without newest": (agrees(Copy("left", by="updated_at")), "which only the winner 'newest' reads", "newest"),
     "ties without newest": (agrees(Copy("left", ties="left")), "has ties='left'", "newest"),
-    "unknown ties": (agrees(Copy("newest", by="updated_at", ties=cast("Any", "both"))), "has ties='both'", "'left' or 'right'"),
+    "unknown ties": (agrees(Copy("newest", by="updated_at", ties=BOTH)), "has ties='both'", "'left' or 'right'"),
     "lowest without highest": (agrees(Copy("left", lowest=["level"])), "has lowest=", "Leave it out"),
     "lowest of nothing": (agrees(Copy("highest", lowest=["score"])), "names 'score'", "fields="),
     "copy that rounds": (

@@ -64,7 +64,7 @@ def make_twins(number: int = 11) -> None:
     toy.OldProfile.objects.bulk_create(toy.OldProfile(owner_id=i, town=f"town {i}") for i in range(1, number + 1))
     toy.Profile.objects.bulk_create(toy.Profile(member_id=i, city="town 1") for i in range(1, number + 1, 2))
     for model, moment in ((toy.Profile, LONG_AGO), (toy.OldProfile, LONG_AGO + datetime.timedelta(1))):
-        model._base_manager.update(created_at=LONG_AGO, updated_at=moment)  # type: ignore[attr-defined]
+        model._base_manager.update(created_at=LONG_AGO, updated_at=moment)
     toy.OldProfile.objects.filter(owner=1).update(updated_at=LONG_AGO)
 
 
