@@ -28,6 +28,7 @@ from integrity.rules.base import Rule
 from integrity.safety import Brake
 from integrity.schema import is_retired, require_declared
 from integrity.scope import Scope
+from integrity.statement import compose, fetch, from_queryset, joined, name
 
 logger = logging.getLogger(__name__)
 
@@ -220,14 +221,37 @@ class RuleRepair:
     # What concerns whole tables
 
     def _refuse_empty_reference(self) -> None:
-        """Rows that follow an empty table would all become nothing: that is a lost table, not drift."""
+        """Rows that follow an empty table would become nothing: that is a lost table, not drift."""
         sources = self.rule.stands_on() if any(step.follows_reference for step in self.steps) else set()
-        if sources and not any(model._base_manager.exists() for model in sources):
-            tables = ", ".join(sorted(model._meta.db_table for model in sources))
+        if not sources or any(model._base_manager.exists() for model in sources):
+            return
+        tables = ", ".join(sorted(model._meta.db_table for model in sources))
+        said = self.rule.falls_back_on()
+        if not said:
             raise Refused(
                 f"{tables} is empty, so that every value of {self.rule.label} would be recomputed from nothing."
                 " Nothing was written. Restore the rows first, or check that this is the right database."
             )
+        if unsaid := self._from_nothing(said):
+            fields = ", ".join(dict.fromkeys(field for fields in said for field in fields))
+            raise Refused(
+                f"{tables} is empty, and of the rows that break {self.rule.label} {unsaid} would be recomputed from"
+                f" nothing: {fields} of them say nothing either. Nothing was written. Restore the rows first, fill in"
+                " one of these columns, or name by --key what is to be repaired."
+            )
+
+    def _from_nothing(self, said: Sequence[Sequence[str]]) -> int:
+        """How many of the violating rows have no value of their own to fall back on."""
+        scope = Scope(self.scope.keys, without=records.accepted_keys(self.rule, self.run.database))
+        silent = Q(*(Q(*(Q(**{f"{field}__isnull": True}) for field in fields)) for fields in said), _connector=Q.OR)
+        rows = from_queryset(self.rule.model._base_manager.filter(silent).values("pk"), DEFAULT_DB_ALIAS)
+        statement = compose(
+            "SELECT count(*) AS n FROM ({violations}) AS d WHERE {key} IN ({rows})",
+            violations=self.rule.violations(scope, DEFAULT_DB_ALIAS),
+            key=joined(", ", (name("d", f"key__{key.name}") for key in self.rule.key_fields)),
+            rows=rows,
+        )
+        return int(fetch(self.connection, statement)[0]["n"])
 
     def _whole_rules(self) -> Iterator[Rule]:
         """Rules that cannot be narrowed to the touched keys: looked at once before and once after."""

@@ -96,6 +96,10 @@ class Rule(ABC):
         """Models whose rows the expected values follow; when all of them are empty, something was lost."""
         return set()
 
+    def falls_back_on(self) -> list[tuple[str, ...]]:
+        """For each value that follows those models, fields one of which says it where they are empty; or nothing."""
+        return []
+
     def problems(self) -> Iterable[WrongDeclaration]:
         """What is wrong with the declaration of this kind; found when Django starts."""
         return ()

@@ -16,6 +16,7 @@ from integrity.repairs.recompute import Recompute
 from integrity.rules.base import Rule
 from integrity.rules.comparison import Tolerance, at_precision, differs
 from integrity.rules.derived_problems import declaration_problems, enforcement_problems, is_plain_column
+from integrity.rules.fallback import fallbacks
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined
 
@@ -106,6 +107,9 @@ class Derived(Rule):
             if not isinstance(node, PerKey):
                 found.add(many_path(self.model, node).many[-1].model)
         return found
+
+    def falls_back_on(self) -> list[tuple[str, ...]]:
+        return fallbacks(self.model, self.equals.values())
 
     def sum_over(self, relation: str, amount: str) -> Sum | None:
         """The Sum of ``amount`` over a relation that the rule is made of, if there is one."""

@@ -59,6 +59,22 @@ def test_a_backfill_of_what_is_right_writes_nothing():
     assert (done.code, done.json["changes"], MileageChange.objects.count()) == (0, 0, before)
 
 
+def test_a_fleet_without_any_event_is_filled_in_with_what_it_began_with():
+    drift(make_vehicle(initial_mileage=30_000), 0)
+    drift(make_vehicle(current_mileage_override=7), 0)
+    make_vehicle()
+    assert manage("backfill_mileage").code == 0
+    assert mileages() == [(30_000, "manual"), (7, "override"), (0, "none")]
+
+
+def test_a_mileage_that_no_event_and_nothing_else_says_is_not_lost_where_the_log_is():
+    drift(make_vehicle(initial_mileage=30_000), 31_000)
+    drift(make_vehicle(), 77_000)
+    done = manage("backfill_mileage", "--format", "json")
+    assert (done.code, done.json["status"], done.json["changes"]) == (3, "refused", 0)
+    assert "current_mileage_override, initial_mileage" in done.json["rules"][0]["error"]
+
+
 def test_a_dry_run_of_a_backfill_says_what_would_change():
     drift(make_vehicle([1000]), 7)
     done = manage("backfill_mileage", "--dry-run", "--format", "json")
