@@ -56,14 +56,19 @@ class Rows:
         )
 
     def _marked(self) -> Statement:
-        """All rows, with what they repeat and whether they begin a series."""
+        """All rows, with what they repeat and whether they begin a series.
+
+        OFFSET 0: whether they do is looked up once, not each time that it is mentioned further out. ORDER BY: rows are
+        in this order already, and so they need not be sorted further out.
+        """
         return compose(
             "SELECT n.*, n.restarts OR {interrupted} AS begins FROM ("
             "SELECT r.*, lag(r.value) OVER w AS repeated, lag(r.moment_0) OVER w AS since FROM ({rows}) AS r"
-            " WINDOW w AS {w}) AS n",
+            " WINDOW w AS {w}) AS n ORDER BY {order} OFFSET 0",
             interrupted=self._interrupted(),
             rows=self._rows(),
             w=self._window("r"),
+            order=joined(", ", (*(compose("n.{g}", g=group) for group in self.groups), self._order("n"))),
         )
 
     def _rows(self) -> Statement:
@@ -89,12 +94,16 @@ class Rows:
         return compose("SELECT {renamed} FROM ({selected}) AS t", renamed=renamed, selected=selected)
 
     def _window(self, alias: str) -> Statement:
-        order = [*self.moments, *(name(f"key__{key.name}") for key in self.keys)]
-        ordered = joined(", ", (compose("{a}.{c}", a=name(alias), c=column) for column in order))
+        ordered = self._order(alias)
         if not self.groups:
             return compose("(ORDER BY {order})", order=ordered)
         groups = joined(", ", (compose("{a}.{c}", a=name(alias), c=group) for group in self.groups))
         return compose("(PARTITION BY {groups} ORDER BY {order})", groups=groups, order=ordered)
+
+    def _order(self, alias: str) -> Statement:
+        # A key that the order names itself is not sorted by twice: the planner does not see that it is the same.
+        rest = [name(f"key__{key.name}") for key in self.keys if key.name not in self.rule.along]
+        return joined(", ", (compose("{a}.{c}", a=name(alias), c=column) for column in (*self.moments, *rest)))
 
     def _interrupted(self) -> Statement:
         """That something stands between a row and the one before it."""
