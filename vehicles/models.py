@@ -164,7 +164,7 @@ class VehicleEvent(models.Model):
         indexes = [
             # The latest reading of a vehicle is the first entry; the value comes along without a visit to the table.
             models.Index(
-                fields=["vehicle", "-occurred_at", "-created_at"],
+                fields=["vehicle", "-occurred_at", "-created_at", "-id"],
                 include=["miles"],
                 condition=IS_READING,
                 name="vehicle_event_readings",
