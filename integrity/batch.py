@@ -11,13 +11,14 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from integrity import records
 from integrity.cascades import Along, follow
 from integrity.enforcement.along import models_along
+from integrity.enforcement.names import stand_back
 from integrity.exceptions import Refused
 from integrity.journal import inserted_since, last_change, note_columns, write
 from integrity.keys import Key
 from integrity.look import finding
 from integrity.models import Run
 from integrity.observer import Observer
-from integrity.ordering import Job
+from integrity.ordering import Job, feeds_itself
 from integrity.plan import Plan
 from integrity.registry import registry
 from integrity.repairs.base import INSERT
@@ -26,6 +27,7 @@ from integrity.rules.base import Rule
 from integrity.safety import DoNoHarm, Seen, enter, lock_parents, refuse_triggers, wait_little
 from integrity.schema import is_retired
 from integrity.scope import Scope
+from integrity.statement import Statement, fetch
 
 STEPS = ("locked", "planned", "written", "checked", "recorded", "committed")
 """What an Observer is told of, in this order; all but the last inside the transaction."""
@@ -141,12 +143,12 @@ class Batch:
             if rule.label not in (*self.exempt, self.rule.label) and not is_retired(rule, DEFAULT_DB_ALIAS)
         ]
         guard = DoNoHarm.around(others, plans, self.connection)
-        own = DoNoHarm({self.rule: set(keys)}, self.connection)
-        before = last_change(self.run)
+        own = DoNoHarm({self.rule: set(keys)}, self.connection, known=self._known(plans))
+        before = last_change(self.run) if any(plan.count(INSERT) for plan in plans) else 0
         for plan in plans:
             if not self.run.dry_run:
                 note_columns(self.run, plan.model, self.allowed, self.connection)
-            outcome.changes += write(plan, self.run, self.rule.label, self.connection)
+            outcome.changes += self._journaled(plan)
         self.observer.reaches("written")
         with self.connection.cursor() as cursor:
             # What a deferred constraint would refuse at COMMIT is refused here, in a dry run too.
@@ -162,6 +164,26 @@ class Batch:
             self._refuse_useless(plans, own, left)
         outcome.left = {key: finding(self.rule, row) for key, row in left[self.rule].items()}
         self.observer.reaches("checked")
+
+    def _journaled(self, plan: Plan) -> int:
+        """Write what is planned. The number of rows.
+
+        Where that is the value which the rule's own trigger would compute again, the trigger has nothing to add; what
+        it would correct would not be what the journal says.
+        """
+        own = self.rule.enforce and self.steps[0].of_each_key and not feeds_itself(self.rule, self.steps)
+        if own:
+            fetch(self.connection, stand_back(self.rule))
+        written = write(plan, self.run, self.rule.label, self.connection)
+        if own:
+            fetch(self.connection, stand_back(None))
+        return written
+
+    def _known(self, plans: Sequence[Plan]) -> dict[Rule, Statement]:
+        """What breaks the own rule before the write, where the plan tells it without a further look."""
+        if len(self.steps) == len(plans) == 1 and self.steps[0].of_each_key:
+            return {self.rule: plans[0].violations()}
+        return {}
 
     def _refuse_useless(self, plans: Sequence[Plan], own: DoNoHarm, left: dict[Rule, Seen]) -> None:
         """What changes nothing of what breaks the rule would be written again by the next repair, and by the next."""

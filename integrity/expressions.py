@@ -5,8 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db.models import BooleanField, Expression, F, Field, Func, Model, Q, QuerySet
+from django.db.models import (
+    AutoField,
+    BigAutoField,
+    BigIntegerField,
+    BooleanField,
+    Expression,
+    F,
+    Field,
+    Func,
+    IntegerField,
+    Model,
+    Q,
+    QuerySet,
+    SmallAutoField,
+    SmallIntegerField,
+)
 from django.db.models.sql.compiler import SQLCompiler
+
+_WHOLE = {AutoField, BigAutoField, SmallAutoField, IntegerField, BigIntegerField, SmallIntegerField}
+"""Fields of which a whole number is its own form in the database; one made of them may have another."""
 
 
 def name_of(node: F) -> str:
@@ -115,9 +133,13 @@ def array_type(field: Field[Any, Any], connection: Any) -> str:
     return plain.split("(", maxsplit=1)[0] + "[]"
 
 
-def prepared(field: Field[Any, Any], keys: Sequence[Any], connection: Any) -> list[Any]:
-    """Keys as the driver wants them for a column of this field."""
+def prepared(field: Field[Any, Any], keys: Sequence[Any], connection: Any) -> list[Any] | str:
+    """Keys as the driver wants them for a column of this field: a list, or an array as PostgreSQL writes it."""
     target = getattr(field, "target_field", field)
+    # A batch of thousands of keys is a parameter of a dozen statements: what the field and the driver do with each of
+    # them took longer than the statements.
+    if type(target) in _WHOLE and all(type(key) is int for key in keys):
+        return f"{{{','.join(map(str, keys))}}}"
     return [target.get_db_prep_value(key, connection, prepared=False) for key in keys]
 
 

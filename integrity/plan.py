@@ -151,6 +151,18 @@ class Plan:
         )
         return {tuple(row.values()) for row in rows}
 
+    def violations(self) -> Statement:
+        """What broke the rule, where the plan writes the violating rows themselves."""
+        columns = [
+            compose("{owner} AS {key}", owner=name(owner), key=name(f"key__{key.name}"))
+            for owner, key in zip(self.owners, self.rule.key_fields, strict=True)
+        ]
+        fields = {field.column: field.name for field in self.model._meta.local_concrete_fields}
+        for column in self.guards:
+            columns.append(compose("{c} AS {a}", c=name(f"old__{column}"), a=name(f"actual__{fields[column]}")))
+            columns.append(compose("{c} AS {e}", c=name(f"new__{column}"), e=name(f"expected__{fields[column]}")))
+        return compose("SELECT {columns} FROM {plan}", columns=joined(", ", columns), plan=self.relation)
+
     def drop_known(self, other: Plan) -> None:
         """Take out the rows that another plan deletes for the same owner."""
         self._drop(other, "q.op = 'delete'", self.owners)

@@ -47,6 +47,7 @@ class RuleRepair:
         self.report = RuleReport(self.rule.label, strategy=strategy)
         self.models = {model for step in self.steps for model in step.writes(self.rule)}
         self.feeds_itself = feeds_itself(self.rule, self.steps)
+        self.of_each_key = all(step.of_each_key for step in self.steps) and len(self.steps) == 1
         self.exempt = {rule.label for rule in later} | ({self.rule.label} if self.feeds_itself else set())
         self.batch = Batch(job, run, self.connection, self.exempt, observer)
         self.left: dict[Key, Finding] = {}
@@ -195,6 +196,9 @@ class RuleRepair:
     def _measure(self, scope: Scope, keys: list[Key], found: int) -> None:
         """Plan everything once before anything is written, so that the brake stops a repair and not half of one."""
         if self.measured:
+            return
+        if self.of_each_key:
+            self._check_all({self.rule.model._meta.db_table: found})
             return
         planned: dict[str, int] = {}
         while True:

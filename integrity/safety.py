@@ -172,10 +172,12 @@ class DoNoHarm:
     The look before is needed, or every old violation would block every repair.
     """
 
-    def __init__(self, keys: dict[Rule, set[Key]], connection: Any) -> None:
+    def __init__(self, keys: dict[Rule, set[Key]], connection: Any, known: dict[Rule, Statement] | None = None) -> None:
+        """known: statements that tell, also after the write, what broke a rule before it."""
         self.connection = connection
         self.keys = keys
-        self.before = {rule: self._look(rule) for rule in keys}
+        self.known = known or {}
+        self.before = {rule: self._look(rule) for rule in keys if rule not in self.known}
 
     @classmethod
     def around(cls, rules: Sequence[Rule], plans: Sequence[Plan], connection: Any) -> DoNoHarm:
@@ -185,11 +187,16 @@ class DoNoHarm:
         """
         written = [(plan.model, rows) for plan in plans for rows in (plan.rows_before(), plan.rows_after())]
         keys: dict[Rule, set[Key]] = {}
+        # Rules of one table often ask for the same rows.
+        found: dict[Statement, set[Key]] = {}
         for model, source in rows_along(registry, written, connection):
             for rule in rules:
                 statement = touched(rule, model, source)
-                if statement is not None:
-                    keys.setdefault(rule, set()).update(tuple(row.values()) for row in fetch(connection, statement))
+                if statement is None:
+                    continue
+                if statement not in found:
+                    found[statement] = {tuple(row.values()) for row in fetch(connection, statement)}
+                keys.setdefault(rule, set()).update(found[statement])
         return cls(keys, connection)
 
     def add(self, plan: Plan, source: Statement) -> None:
@@ -209,20 +216,28 @@ class DoNoHarm:
         after = self.look_again()
         for rule, violations in after.items():
             for key, row in violations.items():
-                if worse(self.before[rule].get(key), row):
+                if worse(self._before(rule).get(key), row):
                     raise Harm(harm(rule, key, row))
         return after
 
     def is_as_before(self, rule: Rule, key: Key, row: dict[str, Any]) -> bool:
         """True for a violation with the same values as before."""
-        before = self.before[rule].get(key, {})
+        before = self._before(rule).get(key, {})
         return all(before.get(c) == v for c, v in row.items() if c.startswith(("actual__", "expected__")))
+
+    def _before(self, rule: Rule) -> Seen:
+        if rule not in self.before:
+            self.before[rule] = self._seen(rule, self.known[rule])
+        return self.before[rule]
 
     def _look(self, rule: Rule) -> Seen:
         keys = self.keys[rule]
         if not keys:
             return {}
-        rows = fetch(self.connection, rule.violations(Scope.of(sorted(keys, key=str)), self.connection.alias))
+        return self._seen(rule, rule.violations(Scope.of(sorted(keys, key=str)), self.connection.alias))
+
+    def _seen(self, rule: Rule, statement: Statement) -> Seen:
+        rows = fetch(self.connection, statement)
         return {tuple(row[f"key__{key.name}"] for key in rule.key_fields): row for row in rows}
 
 

@@ -16,6 +16,15 @@ OLD, NEW = "old_rows", "new_rows"
 KEEPING = "integrity.keeping"
 
 
+def stand_back(rule: Rule | None) -> Statement:
+    """Tell the triggers of a rule on its own table, or for None of no rule, that the next statement keeps it true."""
+    return compose(
+        "SELECT set_config({keeping}, {label}, true)",
+        keeping=sql.Literal(KEEPING),
+        label=sql.Literal(f"{rule.label}:1" if rule else ""),
+    )
+
+
 def keeping(rule: Rule, update: Statement) -> Statement:
     """An UPDATE of the rule's own table that tells the rule's triggers there to stand back.
 

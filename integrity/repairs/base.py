@@ -64,6 +64,10 @@ class Repair(ABC):
     """What it does, for people."""
     follows_reference: ClassVar[bool] = False
     """True when it makes rows follow other rows, and so must not run when those are gone."""
+    of_each_key: ClassVar[bool] = False
+    """True when it writes the violating rows themselves, one for each key, with what the rule says they should be. The
+    keys found then say how many rows will be written, and the plan says what broke the rule.
+    """
     relation: str = ""
     """The related name of the rows that it writes, each of which counts for its own key alone; empty for other rows."""
 

@@ -23,6 +23,7 @@ class Recompute(Repair):
 
     verb = "set the stored value to the expected one"
     follows_reference = True
+    of_each_key = True
 
     def writes(self, rule: Rule) -> list[type[Model]]:
         return [rule.model]

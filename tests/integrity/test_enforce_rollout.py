@@ -14,13 +14,14 @@ from integrity.enforcement.body import quoted
 from integrity.enforcement.check import RuleCheck, check_name
 from integrity.enforcement.states import state
 from integrity.engine import analyze, verify
-from integrity.models import Enforcement
+from integrity.models import Change, Enforcement
 from integrity.repair import repair
 from integrity.undo import undo
 from tests.command_line import manage
 from tests.integrity.helpers import contents, declared, finds, registered
 from tests.integrity.others import Other
 from tests.integrity.test_derived import make_account
+from tests.integrity.test_interrupted import At
 from tests.toy import models as toy
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +62,25 @@ def test_what_a_replica_writes_is_found_and_put_right(balance):
     bypass("UPDATE toy_entry SET amount = 50")
     assert finds(balance) == {account.pk: (1, 50)}
     assert repair([(balance, None)]).changes == 1
+    assert stored(account) == 50
+
+
+def test_the_rules_own_trigger_stands_back_from_the_repair_that_writes_what_it_would_compute(balance):
+    """What slips in between plan and write is told by the look afterwards; nothing is written past the journal."""
+    account = make_account([1])
+    bypass("UPDATE toy_entry SET amount = 50")
+    entry = f"INSERT INTO toy_entry (account_id, amount, void) VALUES ({account.pk}, 5, false)"
+    late = At("planned", lambda: bypass(entry), time=1)
+    report = repair([(balance, None)], observer=late)
+    assert (report.status, stored(account)) == ("violated", 50)
+    assert Change.objects.get(run=report.run).after["balance"] == "50.00"
+
+
+def test_the_trigger_is_back_at_work_after_the_repair(balance):
+    account = make_account([1])
+    bypass("UPDATE toy_entry SET amount = 50")
+    repair([(balance, None)])
+    execute("UPDATE toy_account SET balance = 7")
     assert stored(account) == 50
 
 

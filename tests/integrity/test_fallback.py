@@ -3,7 +3,7 @@
 import pytest
 from django.db.models import Case, CharField, F, Sum, Value, When
 from django.db.models.functions import Cast, Coalesce, Round
-from django.db.models.lookups import IsNull
+from django.db.models.lookups import GreaterThan
 
 from integrity import Derived, Latest
 from integrity.rules.fallback import fallbacks
@@ -87,6 +87,6 @@ def test_each_value_needs_one():
 
 
 def test_a_label_goes_along_with_its_value():
-    label = Case(When(IsNull(latest, False), then=Value("entry")), default=Value("none"), output_field=CharField())
+    label = Case(When(GreaterThan(latest, 0), then=Value("entry")), default=Value("none"), output_field=CharField())
     assert fallbacks(toy.Account, [Coalesce(latest, F("highest")), label]) == [("highest",)]
     assert fallbacks(toy.Account, [label]) == []
