@@ -10,17 +10,20 @@ from ninja import NinjaAPI, Swagger
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
-from config.auth import GlobalKey, Staff
+from config.auth import GlobalKey, Member, Reader, Staff
 from config.problems import problem
 from players.api import router as players
 from players.exceptions import Malformed, TooLarge, WrongMediaType
 from players.problems import STATUSES, explain
+from teams.api import router as teams
+from teams.exceptions import TeamsError
 from vehicles.api import router as vehicles
 from vehicles.exceptions import Invalid, Unknown, VehiclesError
 
 LARGEST_BODY = 16_384
 DESCRIPTION = """
-Bikes report the distance that they count; leaderboards, reports and players are read here.
+Bikes report the distance that they count; leaderboards, reports and players are read here. So are vehicles with their
+mileage, and teams with what their members ask and tell each other.
 
 Distances are kilometres with five places, written as text so that no reader rounds them. Errors have one form, and name
 the field that is wrong. Requests are limited by the minute, for each key and, without a valid key, for each address:
@@ -58,6 +61,7 @@ api = NinjaAPI(
 )
 api.add_router("", players)
 api.add_router("/vehicles", vehicles, auth=[GlobalKey(), Staff("vehicles", "vehicle")])
+api.add_router("/teams", teams, auth=[Reader(), Member()])
 
 
 def answer(request: HttpRequest, error: Exception) -> HttpResponse:
@@ -80,6 +84,13 @@ def refused(request: HttpRequest, error: VehiclesError) -> HttpResponse:
     status = 404 if isinstance(error, Unknown) else 422
     fields = [(error.field, str(error))] if error.field else []
     return api.create_response(request, problem(status, str(error), fields), status=status)
+
+
+@api.exception_handler(TeamsError)
+def refused_to_a_member(request: HttpRequest, error: TeamsError) -> HttpResponse:
+    """What a verb about teams refuses."""
+    fields = [(error.field, str(error))] if error.field else []
+    return api.create_response(request, problem(error.status, str(error), fields), status=error.status)
 
 
 @api.exception_handler(ValidationError)

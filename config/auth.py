@@ -1,4 +1,4 @@
-"""Who may use what is not public: programs with a global API key, and people signed in to the administration."""
+"""Who may use what is not public: programs with a global API key, staff with permissions, and members of teams."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from ninja.security import APIKeyHeader, SessionAuth
 from players import limits
 from players.exceptions import NoKey, WrongKey
 from players.keys import HEADER, check_key
+from teams.seeing import PROGRAM, Viewer
 
 READING = ("GET", "HEAD", "OPTIONS")
 
@@ -37,11 +38,35 @@ class Staff(SessionAuth):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
         """The name that the audit gets. Raises NoKey and WrongKey."""
-        user = request.user
-        if not user.is_authenticated:
-            limits.count_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
-            raise NoKey(f"Send a global API key in the header {HEADER}, or sign in to the administration.", HEADER)
+        user = _signed_in(request, "sign in to the administration")
         needed = self.view if request.method in READING else self.change
         if not (user.is_staff and (user.has_perm(needed) or user.has_perm(self.change))):
             raise WrongKey(f"{user.get_username()} lacks the permission {needed}.")
         return user.get_username()
+
+
+class Reader(GlobalKey):
+    """A program that reads what the members of all teams see."""
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        """The viewer. Raises WrongKey; None leaves it to the session."""
+        return None if super().authenticate(request, key) is None else PROGRAM
+
+
+class Member(SessionAuth):
+    """Anybody who is signed in; what they see depends on their teams."""
+
+    def __init__(self) -> None:
+        super().__init__(csrf=True)
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        """The viewer. Raises NoKey."""
+        return Viewer.of(_signed_in(request, "sign in"))
+
+
+def _signed_in(request: HttpRequest, how: str) -> Any:
+    """The user. Raises NoKey, which counts for the address."""
+    if not request.user.is_authenticated:
+        limits.count_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+        raise NoKey(f"Send a global API key in the header {HEADER}, or {how}.", HEADER)
+    return request.user

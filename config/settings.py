@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "integrity",
     "players",
     "vehicles",
+    "teams",
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".data" / "static")))
