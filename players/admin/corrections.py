@@ -3,7 +3,8 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from players.admin.base import ReadOnly, distance, signed
+from config.administration.base import ReadOnly
+from players.admin.base import distance, signed
 from players.models import MasterCorrection
 
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from players.admin.base import Page
+from config.administration.base import Page
 from players.models import Device
 
 

@@ -19,7 +19,7 @@ from integrity.registry import registry
 from integrity.repair import repair
 from integrity.reports import Report
 from players.admin.base import distance
-from players.admin.repairs import Fact, Repairable, adds_up
+from players.admin.repairs import Fact, Totalled, adds_up
 from players.exceptions import PlayersError
 from players.mileage import GROUP_ADDS_UP
 from players.models import Group
@@ -72,7 +72,7 @@ class GroupForm(ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(Repairable):
+class GroupAdmin(Totalled):
     """`distance_total` is derived: it follows the members, and a repair recomputes it."""
 
     form = GroupForm
@@ -84,7 +84,7 @@ class GroupAdmin(Repairable):
     search_fields = ["name"]
     ordering = ["name"]
     list_per_page = 200
-    rule = GROUP_ADDS_UP
+    rules = [GROUP_ADDS_UP]
     strategies = {"recompute": "Set the total to what the players below add up to."}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

@@ -15,7 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from players.admin.base import ReadOnly, distance
+from config.administration.base import ReadOnly
+from players.admin.base import distance
 from players.models import HourlyMetric
 
 

@@ -12,7 +12,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from players.admin.base import Page
+from config.administration.base import Page
 from players.keys import create_key, revoke_key
 from players.models import ApiKey
 

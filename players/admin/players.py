@@ -18,9 +18,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
+from config.administration.repairs import findings
 from integrity.reports import Report
 from players.admin.base import distance
-from players.admin.repairs import Fact, Repairable, adds_up, findings
+from players.admin.repairs import Fact, Totalled, adds_up
 from players.corrections import correct_master
 from players.exceptions import PlayersError
 from players.mileage import ADDS_UP, Selection, difference, fix_mileage
@@ -140,7 +141,7 @@ class Correction(forms.Form):
 
 
 @admin.register(Player)
-class PlayerAdmin(Repairable):
+class PlayerAdmin(Totalled):
     """`distance_total` is the master: it is not edited here, but corrected with a reason, or left to the bikes."""
 
     form = PlayerForm
@@ -154,7 +155,7 @@ class PlayerAdmin(Repairable):
     search_fields = ["name", "id_tag"]
     ordering = ["name", "pk"]
     actions = None
-    rule = ADDS_UP
+    rules = [ADDS_UP]
     strategies = {
         "delete_extra_metrics": "Remove what history has too much, most suspicious first. The master stays.",
         "recalculate_from_player": "The same; and where history has too little, add one marked row. The master stays.",

@@ -1,44 +1,18 @@
-"""Whether one row adds up, what is suspect, what each repair would write, and what was done and can be taken back.
+"""Whether the kilometres of one row add up; the pages are those of every rule."""
 
-Looking writes nothing, not even a record of the look. A repair is tried first (a dry run, which is recorded like every
-run), shown, and carried out only when it is confirmed with a reason.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
-from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Exists, OuterRef, Q
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from integrity.engine import preview
-from integrity.exceptions import EngineError
-from integrity.keys import Key
-from integrity.look import look
-from integrity.models import Change, Run
-from integrity.registry import registry
-from integrity.reports import Finding, PlannedChange, Report, RuleReport, rows
-from integrity.scope import Scope
-from integrity.statuses import CLEAN, VIOLATED
-from integrity.undo import undo
-from players.admin.base import Page, signed
+from config.administration.repairs import Broken, Repairable
+from integrity.reports import Report, RuleReport
+from players.admin.base import signed
 from players.mileage import Selection, explain
-
-PERMISSION = "integrity.add_run"
-"""Whoever may add a run may repair and undo."""
-SHOWN = 50
-RUNS_SHOWN = 10
-TRY, APPLY = "try", "apply"
 
 
 @dataclass(frozen=True)
@@ -51,33 +25,6 @@ class Fact:
     hint: str = ""
 
 
-@dataclass(frozen=True)
-class Offer:
-    """A repair that could be carried out, and the first rows that it would write."""
-
-    name: str
-    about: str
-    planned: list[PlannedChange] = field(default_factory=list)
-
-
-class Consent(forms.Form):
-    """Why, and whether it was tried already."""
-
-    reason = forms.CharField(
-        max_length=500,
-        widget=forms.Textarea({"rows": 2, "placeholder": "Why, for the record"}),
-        error_messages={"required": "Say why: the run is kept with its reason."},
-    )
-    step = forms.ChoiceField(choices=[(TRY, TRY), (APPLY, APPLY)], widget=forms.HiddenInput)
-
-
-def findings(label: str, keys: Sequence[Key] | None = None) -> list[Finding]:
-    """What breaks a rule, of these keys or of all, in one statement and without a record."""
-    report = RuleReport(label)
-    look(registry.get(label), Scope.of(keys), DEFAULT_DB_ALIAS, report)
-    return report.sample
-
-
 def adds_up(off_by: Decimal) -> SafeString:
     """Yes, or by how much not."""
     if off_by:
@@ -85,169 +32,32 @@ def adds_up(off_by: Decimal) -> SafeString:
     return format_html('<span class="verdict good">{}</span>', "yes")
 
 
-class Repairable(Page):
-    """An admin whose rows obey a rule of the engine."""
+class Totalled(Repairable):
+    """An admin whose rows have a total that other rows explain."""
 
-    rule = ""
-    strategies: Mapping[str, str] = {}
-    """Repairs by name, with a sentence for whoever chooses."""
+    check_template = "admin/players/check.html"
+    planned_template = "admin/players/planned.html"
 
     def facts(self, obj: Any) -> list[Fact]:
         """The figures that should agree."""
         raise NotImplementedError
 
-    def carry_out(self, obj: Any, strategy: str, **options: Any) -> Report:
-        """Call the verb that repairs one row."""
-        raise NotImplementedError
+    def broken(self, obj: Any) -> list[Broken]:
+        return [self._explained(found) for found in super().broken(obj)]
+
+    def question(self, obj: Any) -> str:
+        return f"Does {obj} add up?"
+
+    def in_words(self, broken: Sequence[Broken]) -> SafeString:
+        return adds_up(broken[0].finding.evidence["difference"] if broken else Decimal(0))
 
     @admin.display(description="adds up")
     def verdict(self, obj: Any) -> SafeString:
-        """Yes or no, with the way to the page that says more; for the change page."""
-        if obj.pk is None:
-            return format_html("{}", "-")
-        found = self.find(obj)
-        link = reverse(f"admin:{self.page_name('check')}", args=[obj.pk])
-        words = "Look at it and repair it" if found else "Look at it"
-        off_by = found.evidence["difference"] if found else Decimal(0)
-        return format_html('{} <a href="{}">{}</a>', adds_up(off_by), link, words)
+        return super().verdict(obj)
 
-    def find(self, obj: Any) -> Finding | None:
-        """The violation of one row, with its evidence."""
-        found = findings(self.rule, [(obj.pk,)])
-        report = RuleReport(self.rule, sample=found)
+    @staticmethod
+    def _explained(found: Broken) -> Broken:
+        """With the rows that are most likely at fault."""
+        report = RuleReport(found.rule.label, sample=[found.finding])
         explain(Report(0, "analyze", rules=[report]), Selection(threshold=Decimal(0)), 1)
-        return report.sample[0] if report.sample else None
-
-    # Pages
-
-    def page_name(self, page: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
-
-    def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        ours = [
-            path("<path:object_id>/check/", wrap(self.check_view), name=self.page_name("check")),
-            path("<path:object_id>/repair/<str:strategy>/", wrap(self.repair_view), name=self.page_name("repair")),
-            path("<path:object_id>/undo/<int:run>/", wrap(self.undo_view), name=self.page_name("undo")),
-        ]
-        return [*ours, *super().get_urls()]
-
-    def check_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        obj = self._viewable(request, object_id)
-        found = self.find(obj)
-        key = [(obj.pk,)]
-        rule = registry.get(self.rule)
-        offers = [
-            Offer(name, about, preview(rule, name, key, limit=SHOWN + 1)) for name, about in self.strategies.items()
-        ]
-        context = {
-            "title": f"Does {obj} add up?",
-            "facts": self.facts(obj),
-            "finding": found,
-            "because": rule.because,
-            "offers": offers if found else [],
-            "shown": SHOWN,
-            "runs": self._runs(obj),
-            "may_repair": request.user.has_perm(PERMISSION),
-            "form": Consent(),
-            **self.more(request, obj),
-        }
-        return self._render(request, "admin/players/check.html", obj, context)
-
-    def more(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        """What a check page shows beside that."""
-        return {}
-
-    def repair_view(self, request: HttpRequest, object_id: str, strategy: str) -> HttpResponse:
-        """Try a repair, or carry it out once it was tried and confirmed."""
-        obj = self._writable(request, object_id)
-        if strategy not in self.strategies:
-            raise Http404(f"There is no repair {strategy!r}.")
-
-        def verb(*, dry_run: bool, reason: str) -> Report:
-            return self.carry_out(obj, strategy, dry_run=dry_run, reason=reason, actor=_actor(request), sample=SHOWN)
-
-        return self._in_two_steps(request, obj, verb, f"Repair {obj}: {strategy.replace('_', ' ')}")
-
-    def undo_view(self, request: HttpRequest, object_id: str, run: int) -> HttpResponse:
-        """Take a run of this page back; the same two steps."""
-        obj = self._writable(request, object_id)
-        if run not in {known.pk for known in self._runs(obj)}:
-            raise Http404(f"Run {run} is no run of this page.")
-
-        def verb(*, dry_run: bool, reason: str) -> Report:
-            return undo(run, dry_run=dry_run, reason=reason, actor=_actor(request), sample=SHOWN)
-
-        return self._in_two_steps(request, obj, verb, f"Take run {run} back")
-
-    def _in_two_steps(self, request: HttpRequest, obj: Any, verb: Any, title: str) -> HttpResponse:
-        form = Consent(request.POST)
-        back = reverse(f"admin:{self.page_name('check')}", args=[obj.pk])
-        if not form.is_valid():
-            messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
-            return HttpResponseRedirect(back)
-        try:
-            report = verb(dry_run=form.cleaned_data["step"] == TRY, reason=form.cleaned_data["reason"])
-        except EngineError as error:
-            messages.error(request, str(error))
-            return HttpResponseRedirect(back)
-        if report.dry_run:
-            context = {
-                "title": title,
-                "report": report,
-                "form": form,
-                "back": back,
-                "stopped": [why for rule in report.rules for why in (rule.error, rule.brake) if why],
-                "APPLY": APPLY,
-            }
-            return self._render(request, "admin/players/confirm.html", obj, context)
-        self._tell(request, report)
-        return HttpResponseRedirect(back)
-
-    def _tell(self, request: HttpRequest, report: Report) -> None:
-        wrong = "; ".join(rule.error for rule in report.rules if rule.error)
-        done = f"Run {report.run} ({report.verb}) wrote {rows(report.changes)}."
-        if wrong:
-            messages.error(request, f"{done} It was not finished: {wrong}")
-        elif report.status == CLEAN:
-            messages.success(request, f"{done} It adds up now." if report.verb == "repair" else done)
-        elif report.status == VIOLATED:
-            messages.warning(request, f"{done} Something is left that this repair cannot cure.")
-        else:
-            skipped = sum(rule.skipped for rule in report.rules)
-            messages.warning(request, f"{done} {rows(skipped)} had changed meanwhile and stayed as they are.")
-
-    def _runs(self, obj: Any) -> list[Run]:
-        """The runs that were limited to this row, and their undos, the newest first."""
-        of_row = Q(keys__contains={self.rule: [{"id": obj.pk}]})
-        undone = Q(verb=Run.Verb.UNDO) & (Q(of__keys__contains={self.rule: [{"id": obj.pk}]}))
-        waiting = Change.objects.filter(run=OuterRef("pk"), undone_by=None)
-        runs = Run.objects.filter(of_row & Q(verb=Run.Verb.REPAIR) | undone, dry_run=False)
-        return list(runs.select_related("of").annotate(can_be_undone=Exists(waiting)).order_by("-id")[:RUNS_SHOWN])
-
-    # Who may
-
-    def _viewable(self, request: HttpRequest, object_id: str) -> Any:
-        obj = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, obj):
-            raise PermissionDenied
-        if obj is None:
-            raise Http404(f"There is no {self.opts.verbose_name} {object_id}.")
-        return obj
-
-    def _writable(self, request: HttpRequest, object_id: str) -> Any:
-        """For what writes: POST alone, from somebody who may."""
-        obj = self._viewable(request, object_id)
-        if request.method != "POST" or not request.user.has_perm(PERMISSION):
-            raise PermissionDenied
-        return obj
-
-    def _render(self, request: HttpRequest, template: str, obj: Any, context: dict[str, Any]) -> HttpResponse:
-        request.current_app = self.admin_site.name
-        names = {name: f"admin:{self.page_name(name)}" for name in ("check", "repair", "undo")}
-        shared = {"opts": self.opts, "original": obj, "object": obj, "urls": names, "media": self.media}
-        return TemplateResponse(request, template, {**self.admin_site.each_context(request), **shared, **context})
-
-
-def _actor(request: HttpRequest) -> str:
-    return request.user.get_username()
+        return Broken(found.rule, report.sample[0])

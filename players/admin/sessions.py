@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from players.admin.base import ReadOnly, distance
+from config.administration.base import ReadOnly
+from players.admin.base import distance
 from players.models import OpenSession
 from players.sessions import close_sessions
 

@@ -42,12 +42,26 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Team',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=200)),
+                ('alias', models.CharField(blank=True, db_default='', default='', help_text='What people call it; others may be called so too.', max_length=200)),
+                ('is_active', models.BooleanField(db_default=True, default=True, help_text='False once the provider knows it no more.')),
+                ('external_id', models.CharField(blank=True, db_default='', default='', help_text="The provider's own number of it, if it has one.", max_length=100)),
+                ('club', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='teams', to='teams.club')),
+                ('league', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='teams', to='teams.league')),
+                ('series', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='teams', to='teams.series')),
+            ],
+        ),
+        migrations.CreateModel(
             name='Poll',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('question', models.CharField(max_length=500)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=django.utils.timezone.now, editable=False)),
                 ('closed_at', models.DateTimeField(blank=True, help_text='From then on nobody votes.', null=True)),
+                ('team', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='polls', to='teams.team')),
                 ('created_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='polls', to=settings.AUTH_USER_MODEL)),
             ],
         ),
@@ -71,19 +85,6 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name='Team',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('alias', models.CharField(blank=True, db_default='', default='', help_text='What people call it; others may be called so too.', max_length=200)),
-                ('is_active', models.BooleanField(db_default=True, default=True, help_text='False once the provider knows it no more.')),
-                ('external_id', models.CharField(blank=True, db_default='', default='', help_text="The provider's own number of it, if it has one.", max_length=100)),
-                ('club', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='teams', to='teams.club')),
-                ('league', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='teams', to='teams.league')),
-                ('series', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='teams', to='teams.series')),
-            ],
-        ),
-        migrations.CreateModel(
             name='PracticeTime',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -98,11 +99,6 @@ class Migration(migrations.Migration):
             options={
                 'db_table': 'practice_times',
             },
-        ),
-        migrations.AddField(
-            model_name='poll',
-            name='team',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='polls', to='teams.team'),
         ),
         migrations.CreateModel(
             name='Match',

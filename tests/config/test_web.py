@@ -84,7 +84,7 @@ def test_without_production_settings_the_deploy_check_fails():
 def test_the_stock_admin_is_one_setting_away():
     code = (
         "import django; django.setup(); from config import urls; "
-        "from players.admin.base import ModelAdmin; print(ModelAdmin.__module__)"
+        "from config.administration.base import ModelAdmin; print(ModelAdmin.__module__)"
     )
     assert run("-c", code, PLAIN_ADMIN="1").stdout.strip() == "django.contrib.admin.options"
     assert run("-c", code).stdout.strip() == "unfold.admin"

@@ -9,15 +9,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from vehicles.admin.base import (
+from config.administration.base import (
     AdminIntegerFieldWidget,
     AdminRadioSelect,
     AdminSplitDateTime,
     AdminTextareaWidget,
     Kept,
-    history_link,
-    miles,
 )
+from vehicles.admin.base import history_link, miles
 from vehicles.anomalies import GROW, MISTYPED, RULES, STALE, accept, correct, subject_of
 from vehicles.exceptions import Unknown, VehiclesError
 from vehicles.models import Anomaly

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from vehicles.admin.base import ReadOnly
+from config.administration.base import ReadOnly
 from vehicles.models import MileageChange, MileageOverride, ReadingCorrection
 
 

@@ -9,7 +9,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 
-from vehicles.admin.base import AdminIntegerFieldWidget, AdminTextareaWidget, Kept, history_link, miles
+from config.administration.base import AdminIntegerFieldWidget, AdminTextareaWidget, Kept
+from vehicles.admin.base import history_link, miles
 from vehicles.anomalies import suspects
 from vehicles.chart import bars, line
 from vehicles.exceptions import Unknown

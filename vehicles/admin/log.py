@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from vehicles.admin.base import AdminTextInputWidget, Page
+from config.administration.base import AdminTextInputWidget, Page
 from vehicles.events import create_event, delete_event, edit_event, restore_event
 from vehicles.models import VehicleEvent
 

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from vehicles.admin.base import Page
+from config.administration.base import Page
 from vehicles.models import ServiceReminder
 from vehicles.reminders import complete, status
 

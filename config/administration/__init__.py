@@ -1,0 +1,1 @@
+"""What the administrations of all apps share."""
