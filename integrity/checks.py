@@ -9,6 +9,7 @@ from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error
 from django.db import connections, router
 
+from integrity.enforcement.ways import enforcement_of
 from integrity.registry import registry
 
 
@@ -23,7 +24,7 @@ def check_rules(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> lis
 
 
 def _triggers(rule: Any) -> list[CheckMessage]:
-    if not rule.enforce or rule.kind != "derived" or apps.is_installed("pgtrigger"):
+    if not rule.enforce or apps.is_installed("pgtrigger") or rule.check() or not enforcement_of(rule).needs_pgtrigger:
         return []
     return [
         Error(

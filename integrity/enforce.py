@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from contextlib import suppress
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, IntegrityError, connections, transaction
 from django.utils import timezone
 
-from integrity import records, statuses
+from integrity import leases, records, statuses
 from integrity.conf import conf
-from integrity.enforcement.check import add_statement, drop_statement, validate_statement
-from integrity.enforcement.states import ENFORCED, GUARDED, MISSING, state, version
-from integrity.enforcement.triggers import triggers_of
-from integrity.exceptions import EngineError, Refused, UsageError, sentence
+from integrity.enforcement.base import ENFORCED, GUARDED, Step
+from integrity.enforcement.states import found
+from integrity.enforcement.ways import enforcement_of
+from integrity.exceptions import EngineError, LostRun, Refused, UsageError, sentence
 from integrity.look import look
 from integrity.models import Enforcement, Run
 from integrity.reports import Report, RuleReport
 from integrity.restore import is_passing
-from integrity.rules.always import Always
 from integrity.rules.base import Rule
-from integrity.rules.derived import Derived
 from integrity.scope import Scope
-from integrity.statement import Statement, fetch
+from integrity.statement import Statement, run
+
+PATIENCE = 25
+"""How many times longer a step waits behind which nobody queues: an index that is built beside writers."""
 
 
 class NotEnforced(EngineError):
@@ -43,7 +44,7 @@ def enforce(
     """Install what keeps rules true and, where no violation is left, prove it; or take it away.
 
     accept_dirty: guard a table with a CHECK although rows break it, which then cannot be updated before they are
-    repaired. Raises UsageError for a rule that is not declared with ``enforce=True``.
+    repaired. Raises UsageError for a rule that is not declared with ``enforce=True``, and RunInProgress.
     """
     chosen = list(rules)
     if not chosen:
@@ -55,19 +56,23 @@ def enforce(
             raise UsageError(
                 f"{rule.label} is not declared to be enforced. Add enforce=True to it, then makemigrations."
             )
-    opened = records.open_run(
+    # Two at a time would each take for failed what the other is building.
+    opened, resumed = leases.take(
+        [(rule.label, "remove" if remove else "") for rule in chosen],
         Run.Verb.ENFORCE,
-        database=DEFAULT_DB_ALIAS,
+        exclusive=not dry_run,
         actor=actor,
+        keys=None,
         reason=reason,
         dry_run=dry_run,
         options={"remove": remove},
     )
-    report = Report(opened.pk, opened.verb, dry_run=dry_run)
-    for rule in chosen:
-        work = _Work(rule, opened, dry_run=dry_run, accept_dirty=accept_dirty, sample=sample)
-        report.rules.append(work.perform(remove=remove))
-        records.save_result(opened, report.rules[-1])
+    report = Report(opened.pk, opened.verb, dry_run=dry_run, resumed=resumed)
+    with leases.Heartbeat(opened):
+        for rule in chosen:
+            work = _Work(rule, opened, dry_run=dry_run, accept_dirty=accept_dirty, sample=sample)
+            report.rules.append(work.perform(remove=remove))
+            records.save_result(opened, report.rules[-1])
     records.close_run(opened, report.status)
     return report
 
@@ -79,29 +84,36 @@ class _Work:
         self.rule, self.run, self.dry_run = rule, opened, dry_run
         self.accept_dirty, self.sample = accept_dirty, sample
         self.connection = connections[DEFAULT_DB_ALIAS]
+        self.way = enforcement_of(rule)
         self.report = RuleReport(rule.label)
 
     def perform(self, *, remove: bool) -> RuleReport:
         started = time.perf_counter()
         try:
             self._remove() if remove else self._enforce()
+        except LostRun:
+            raise
         except (DatabaseError, EngineError) as error:
+            if not self.connection.in_atomic_block:
+                self.connection.close_if_unusable_or_obsolete()
             self.report.status = statuses.REFUSED if isinstance(error, Refused) else statuses.FAILED
             self.report.error = sentence(error)
-        self.report.enforcement = state(self.rule)
+        installed = found(self.rule)
+        self.report.enforcement = installed.state
+        self.report.notes += [f"{self.rule.label} is {installed.state}: {installed.why}."] if installed.why else []
         self.report.sample = self.report.sample[: self.sample]
         self.report.seconds = round(time.perf_counter() - started, 3)
         return self.report
 
     def _enforce(self) -> None:
-        before = state(self.rule)
+        before = found(self.rule).state
         if before not in (GUARDED, ENFORCED):
-            if isinstance(self.rule, Always) and not self.accept_dirty:
+            self.way.refuse(DEFAULT_DB_ALIAS)
+            if self.way.dirty == "refuse" or (self.way.dirty == "ask" and not self.accept_dirty):
                 self._refuse_dirty()
-            self._refuse_partitions()
             self._forget_proof()
-            self._carry_out(self._guard())
-        look(self.rule, Scope(), DEFAULT_DB_ALIAS, self.report)
+            self._carry_out(self.way.guard(DEFAULT_DB_ALIAS))
+        self._look()
         if self.report.violations:
             self._forget_proof()
         if not self.report.violations and not self.dry_run:
@@ -109,87 +121,65 @@ class _Work:
         if self.dry_run and self.report.changes:
             self.report.status = statuses.VIOLATED
 
+    def _look(self) -> None:
+        # Only what is refused while a violation exists was looked at before; then none has got in since.
+        if self.way.dirty != "refuse" or self.report.checked is None:
+            look(self.rule, Scope(), DEFAULT_DB_ALIAS, self.report)
+
     def _refuse_dirty(self) -> None:
         look(self.rule, Scope(), DEFAULT_DB_ALIAS, self.report)
         if self.report.violations:
-            raise Refused(
-                f"{self.report.violations} rows break {self.rule.label}, and a CHECK refuses any update of such rows,"
-                " of other columns too, until it is repaired. Repair them first, or guard the table all the same: --yes"
-            )
-
-    def _refuse_partitions(self) -> None:
-        """Whoever writes to a partition or a child table by its own name fires no trigger of the table above."""
-        if isinstance(self.rule, Always):
-            return
-        tables = sorted({model._meta.db_table for model, _ in triggers_of(self._derived)})
-        found = fetch(
-            self.connection,
-            Statement(
-                "SELECT t FROM unnest(%s::text[]) AS t JOIN pg_class AS c ON c.oid = to_regclass(quote_ident(t))"
-                " WHERE c.relkind <> 'r' OR c.relispartition"
-                " OR EXISTS (SELECT FROM pg_inherits AS i WHERE c.oid IN (i.inhparent, i.inhrelid))",
-                (tables,),
-            ),
-        )
-        if found:
-            raise Refused(
-                f"{', '.join(row['t'] for row in found)} is partitioned, inherits or is inherited from: a write to one"
-                " of its tables by name would pass the triggers of the others. Leave enforce= out and repair by cron."
-            )
+            raise Refused(self.way.refusal(self.report.violations))
 
     def _forget_proof(self) -> None:
         """What was proven held for triggers that stayed in force, and for the time until something was found."""
         if not self.dry_run:
             Enforcement.objects.filter(rule=self.rule.label, database=DEFAULT_DB_ALIAS).delete()
 
-    def _guard(self) -> list[Statement]:
-        if isinstance(self.rule, Always):
-            table = self.rule.model._meta.db_table
-            return [drop_statement(self.rule), add_statement(self.rule, table, DEFAULT_DB_ALIAS)]
-        return [_verbatim(sql) for sql in _install(self._derived)]
-
     def _prove(self, before: str) -> None:
-        if isinstance(self.rule, Always):
-            if before != ENFORCED:
-                self._carry_out([validate_statement(self.rule)])
-            return
-        Enforcement.objects.update_or_create(
-            rule=self.rule.label,
-            database=DEFAULT_DB_ALIAS,
-            defaults={"version": version(self._derived), "validated_at": timezone.now(), "run": self.run},
-        )
+        if before != ENFORCED:
+            self._carry_out(self.way.validate(DEFAULT_DB_ALIAS))
+        if self.way.recorded:
+            Enforcement.objects.update_or_create(
+                rule=self.rule.label,
+                database=DEFAULT_DB_ALIAS,
+                defaults={"version": self.way.version(), "validated_at": timezone.now(), "run": self.run},
+            )
 
     def _remove(self) -> None:
-        if isinstance(self.rule, Always):
-            statements = [drop_statement(self.rule)] if state(self.rule) != MISSING else []
-        else:
-            statements = [_verbatim(sql) for sql in _uninstall(self._derived, self.connection)]
-        self._carry_out(statements)
+        self._carry_out(self.way.remove(DEFAULT_DB_ALIAS))
         self._forget_proof()
         self.report.status = statuses.VIOLATED if self.dry_run and self.report.changes else statuses.CLEAN
 
-    @property
-    def _derived(self) -> Derived:
-        assert isinstance(self.rule, Derived)
-        return self.rule
+    def _carry_out(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self._attempt(step)
+            self.report.changes += len(step.statements)
 
-    def _carry_out(self, statements: Sequence[Statement]) -> None:
-        """All or none of the statements, again while somebody holds the table; writers wait no longer than we do."""
+    def _attempt(self, step: Step) -> None:
+        """One step, again while somebody holds the table; writers wait no longer than we do."""
         for attempt in range(conf().LOCK_RETRIES):
             try:
-                self._transaction(statements)
-                break
+                return self._alone(step, again=attempt > 0) if step.alone else self._transaction(step.statements)
+            except IntegrityError as error:
+                # Written after the look, before the statement that would have refused it.
+                self._refuse_dirty()
+                raise NotEnforced(sentence(error)) from error
             except DatabaseError as error:
                 if not is_passing(error):
                     raise
                 if attempt == conf().LOCK_RETRIES - 1:
-                    raise NotEnforced(
-                        f"Somebody holds a table of {self.rule.label}: in {conf().LOCK_RETRIES} attempts it was not"
-                        f" free within {conf().LOCK_TIMEOUT_MS} ms. Nothing was changed. Try again when the long"
-                        " transaction has ended (pg_stat_activity tells which)."
-                    ) from error
+                    raise NotEnforced(self._held(step)) from error
                 time.sleep(0.1 * 2**attempt)
-        self.report.changes += len(statements)
+        return None
+
+    def _held(self, step: Step) -> str:
+        return (
+            f"Somebody holds a table of {self.rule.label}: in {conf().LOCK_RETRIES} attempts it was not"
+            f" free within {conf().LOCK_TIMEOUT_MS * (PATIENCE if step.alone else 1)} ms."
+            f"{'' if step.alone else ' Nothing was changed.'} Try again when the long"
+            " transaction has ended (pg_stat_activity tells which)."
+        )
 
     def _transaction(self, statements: Sequence[Statement]) -> None:
         # Half of the triggers of a rule would keep half of its changes true.
@@ -201,28 +191,35 @@ class _Work:
             if self.dry_run:
                 transaction.set_rollback(True)
 
+    def _alone(self, step: Step, *, again: bool) -> None:
+        """A step that no transaction can take back: not carried out in a dry run, and cleared away where it fails."""
+        if self.dry_run:
+            return
+        if self.connection.in_atomic_block:
+            raise Refused(
+                f"What keeps {self.rule.label} true is built beside writers, which no transaction can: call enforce()"
+                " outside of atomic()."
+            )
+        if again:
+            self._clear_away()
+        try:
+            self._patiently(step.statements[0])
+        except DatabaseError as error:
+            if not is_passing(error):
+                # What stays all the same is found in the catalog the next time.
+                with suppress(DatabaseError):
+                    self._clear_away()
+            raise
 
-# Triggers
+    def _clear_away(self) -> None:
+        for rest in self.way.left_over(DEFAULT_DB_ALIAS):
+            self._patiently(rest.statements[0])
 
-
-def _verbatim(text: str) -> Statement:
-    return Statement(text.replace("%", "%%"))
-
-
-def _install(rule: Derived) -> list[str]:
-    return [trigger.compile(model).install_sql for model, trigger in triggers_of(rule)]
-
-
-def _uninstall(rule: Derived, connection: Any) -> list[str]:
-    """For what is there: some of the triggers may have gone, and a function without its trigger goes too."""
-    compiled = [trigger.compile(model) for model, trigger in triggers_of(rule)]
-    there = fetch(
-        connection,
-        Statement(
-            "SELECT n FROM unnest(%s::text[]) AS n WHERE EXISTS (SELECT FROM pg_trigger WHERE tgname = n)"
-            " OR EXISTS (SELECT FROM pg_proc WHERE proname = n)",
-            ([trigger.sql.pgid for trigger in compiled],),
-        ),
-    )
-    found = {row["n"] for row in there}
-    return [trigger.uninstall_sql for trigger in compiled if trigger.sql.pgid in found]
+    def _patiently(self, statement: Statement) -> None:
+        limit = f"{conf().LOCK_TIMEOUT_MS * PATIENCE}ms"
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [limit])
+            try:
+                run(self.connection, statement)
+            finally:
+                cursor.execute("RESET lock_timeout")

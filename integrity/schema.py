@@ -162,6 +162,49 @@ def unique_columns(table: str, column: str, connection: Any) -> list[tuple[str, 
     return [tuple(row["cols"]) for row in rows if column in row["cols"]]
 
 
+@dataclass(frozen=True)
+class UniqueKey:
+    """A unique index of a table as the catalog has it."""
+
+    name: str
+    schema: str
+    parts: frozenset[str]
+    """Columns and expressions as PostgreSQL prints them; their order means nothing."""
+    where: str | None
+    nulls_equal: bool
+    """True also where no part can be NULL."""
+    valid: bool
+
+    def implies(self, other: UniqueKey) -> bool:
+        """True when no two rows can be equal by the other where this one is there."""
+        return (
+            self.valid
+            and self.parts == other.parts
+            and self.where in (None, other.where)
+            and (self.nulls_equal or not other.nulls_equal)
+        )
+
+
+def unique_keys(table: str, connection: Any) -> list[UniqueKey]:
+    """The unique indexes of a table, by name; those of a build that has not ended, or failed, are not ``valid``."""
+    rows = fetch(
+        connection,
+        Statement(
+            "SELECT c.relname AS name, n.nspname AS schema, pg_get_expr(i.indpred, i.indrelid) AS where,"
+            " i.indisvalid AND i.indisready AND i.indislive AS valid,"
+            " array(SELECT pg_get_indexdef(indexrelid, k, true) FROM generate_series(1, indnkeyatts) AS k) AS parts,"
+            " i.indnullsnotdistinct OR NOT EXISTS ("
+            "  SELECT FROM generate_series(0, i.indnkeyatts - 1) AS k LEFT JOIN pg_attribute AS a"
+            "  ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] WHERE a.attnotnull IS NOT TRUE) AS nulls_equal"
+            " FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n"
+            " ON n.oid = c.relnamespace WHERE i.indrelid = to_regclass(quote_ident(%s)) AND i.indisunique"
+            " ORDER BY c.relname",
+            (table,),
+        ),
+    )
+    return [UniqueKey(**row | {"parts": frozenset(row["parts"])}) for row in rows]
+
+
 def triggers(table: str, operation: str, written: Iterable[str], connection: Any) -> list[str]:
     """Names of enabled triggers of people that an operation would fire; ``written`` are the columns that it sets."""
     rows = fetch(

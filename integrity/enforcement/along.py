@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db.models import Model
 
+from integrity.enforcement.ways import enforced
 from integrity.keys import Key
 from integrity.rules.base import Rule
-from integrity.rules.derived import Derived
 from integrity.scope import Scope
 from integrity.statement import Statement, fetch, from_queryset
 from integrity.touched import touched
@@ -41,8 +41,8 @@ def rows_along(rules: Iterable[Rule], rows: Sequence[Rows], connection: Any) -> 
     return found
 
 
-def _kept(rules: Iterable[Rule]) -> list[Derived]:
-    return [rule for rule in rules if rule.enforce and isinstance(rule, Derived)]
+def _kept(rules: Iterable[Rule]) -> list[Rule]:
+    return [way.rule for way in enforced(rules) if way.writes]
 
 
 def _reads(rule: Rule, model: type[Model]) -> bool:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Literal
 
 from django.db import connections
 from django.db.models import CheckConstraint, Model
 from django.db.models.sql import Query
 
+from integrity.enforcement.base import (
+    ENFORCED,
+    GUARDED,
+    MISSING,
+    OUTDATED,
+    Enforcement,
+    Found,
+    Step,
+    declare_constraint,
+    taken_back,
+    together,
+)
+from integrity.enforcement.names import constraint_name
+from integrity.rules.always import Always
 from integrity.statement import Statement, compose, fetch, name, run
-
-if TYPE_CHECKING:
-    from integrity.rules.always import Always
 
 
 class RuleCheck(CheckConstraint):
@@ -25,80 +35,72 @@ class RuleCheck(CheckConstraint):
         return statement
 
 
-def check_name(rule: Always) -> str:
-    """The name of the constraint, of at most 63 characters."""
-    wanted = f"{rule.app}_{rule.name}_holds"
-    return wanted if len(wanted) <= 63 else f"{wanted[:56]}_{hashlib.sha256(wanted.encode()).hexdigest()[:6]}"
+class Check(Enforcement):
+    """Refuses a row that makes the condition false."""
 
+    dirty: ClassVar[Literal["guard", "ask", "refuse"]] = "ask"
+    rule: Always
 
-def check_state(rule: Always, using: str) -> str:
-    """missing, guarded, enforced or outdated, as the catalog has it."""
-    connection = connections[using]
-    rows = fetch(
-        connection,
-        Statement(
-            "SELECT convalidated AS validated, pg_get_constraintdef(oid) AS definition FROM pg_constraint"
-            " WHERE conrelid = to_regclass(quote_ident(%s)) AND conname = %s",
-            (rule.model._meta.db_table, check_name(rule)),
-        ),
-    )
-    if not rows:
-        return "missing"
-    if _plain(rows[0]["definition"]) != _plain(_as_catalog_writes(rule, using)):
-        return "outdated"
-    return "enforced" if rows[0]["validated"] else "guarded"
+    def found(self, using: str) -> Found:
+        rows = fetch(
+            connections[using],
+            Statement(
+                "SELECT convalidated AS validated, pg_get_constraintdef(oid) AS definition FROM pg_constraint"
+                " WHERE conrelid = to_regclass(quote_ident(%s)) AND conname = %s",
+                (self.rule.model._meta.db_table, constraint_name(self.rule)),
+            ),
+        )
+        if not rows:
+            return Found(MISSING)
+        if rows[0]["definition"].removesuffix(" NOT VALID") != self._as_catalog_writes(using):
+            return Found(OUTDATED)
+        return Found(ENFORCED if rows[0]["validated"] else GUARDED)
 
+    def guard(self, using: str) -> list[Step]:
+        return [together(self._drop(), self._add(self.rule.model._meta.db_table, using))]
 
-def _as_catalog_writes(rule: Always, using: str) -> str:
-    """The declared condition as PostgreSQL prints it, read off an empty copy of the table that is taken back."""
-    connection = connections[using]
-    with connection.cursor() as cursor:
-        cursor.execute("SAVEPOINT integrity_check")
-        try:
-            table = name(rule.model._meta.db_table)
-            run(connection, compose("CREATE TEMP TABLE integrity_check (LIKE {table})", table=table))
-            run(connection, add_statement(rule, "integrity_check", using))
-            cursor.execute(
-                "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
-                " WHERE conrelid = 'pg_temp.integrity_check'::regclass"
-                " AND conname = %s",
-                [check_name(rule)],
-            )
-            return str(cursor.fetchone()[0])
-        finally:
-            cursor.execute("ROLLBACK TO SAVEPOINT integrity_check")
+    def validate(self, using: str) -> list[Step]:
+        """Every row is checked, without blocking writers."""
+        return [together(compose("ALTER TABLE {table} VALIDATE CONSTRAINT {name}", **self._parts))]
 
+    def remove(self, using: str) -> list[Step]:
+        return [] if self.found(using).state == MISSING else [together(self._drop())]
 
-def _plain(definition: str) -> str:
-    return definition.removesuffix(" NOT VALID")
+    def refusal(self, violations: int) -> str:
+        return (
+            f"{violations} rows break {self.rule.label}, and a CHECK refuses any update of such rows,"
+            " of other columns too, until it is repaired. Repair them first, or guard the table all the same: --yes"
+        )
 
+    def declare(self) -> None:
+        declare_constraint(self.rule, RuleCheck(condition=self.rule.condition, name=constraint_name(self.rule)))
 
-def add_statement(rule: Always, table: str, using: str) -> Statement:
-    """The guard: new and changed rows are checked."""
-    condition = Query(rule.model, alias_cols=False).build_where(rule.condition)
-    text, params = Query(rule.model, alias_cols=False).get_compiler(using).compile(condition)
-    literal = Statement(text, tuple(params)).inline(connections[using]).replace("%", "%%")
-    return compose(
-        "ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID",
-        table=name(table),
-        name=name(check_name(rule)),
-        condition=Statement(literal),
-    )
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return {"table": name(self.rule.model._meta.db_table), "name": name(constraint_name(self.rule))}
 
+    def _drop(self) -> Statement:
+        return compose("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}", **self._parts)
 
-def validate_statement(rule: Always) -> Statement:
-    """The proof: every row is checked, without blocking writers."""
-    return compose(
-        "ALTER TABLE {table} VALIDATE CONSTRAINT {name}",
-        table=name(rule.model._meta.db_table),
-        name=name(check_name(rule)),
-    )
+    def _add(self, table: str, using: str) -> Statement:
+        """New and changed rows are checked."""
+        condition = Query(self.rule.model, alias_cols=False).build_where(self.rule.condition)
+        text, params = Query(self.rule.model, alias_cols=False).get_compiler(using).compile(condition)
+        literal = Statement(text, tuple(params)).inline(connections[using]).replace("%", "%%")
+        return compose(
+            "ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID",
+            **self._parts | {"table": name(table), "condition": Statement(literal)},
+        )
 
-
-def drop_statement(rule: Always) -> Statement:
-    """Taking it away again."""
-    return compose(
-        "ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}",
-        table=name(rule.model._meta.db_table),
-        name=name(check_name(rule)),
-    )
+    def _as_catalog_writes(self, using: str) -> str:
+        """The declared condition as PostgreSQL prints it, read off an empty copy of the table that is taken back."""
+        connection = connections[using]
+        printed = Statement(
+            "SELECT pg_get_constraintdef(oid) AS definition FROM pg_constraint"
+            " WHERE conrelid = 'pg_temp.integrity_check'::regclass AND conname = %s",
+            (constraint_name(self.rule),),
+        )
+        with taken_back(using):
+            run(connection, compose("CREATE TEMP TABLE integrity_check (LIKE {table})", **self._parts))
+            run(connection, self._add("integrity_check", using))
+            return str(fetch(connection, printed)[0]["definition"]).removesuffix(" NOT VALID")

@@ -1,7 +1,8 @@
-"""Names that the parts of a trigger function share."""
+"""Names of constraints, and those that the parts of a trigger function share."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -23,6 +24,16 @@ def stand_back(rule: Rule | None) -> Statement:
         keeping=sql.Literal(KEEPING),
         label=sql.Literal(f"{rule.label}:1" if rule else ""),
     )
+
+
+def constraint_name(rule: Rule) -> str:
+    """The name of the constraint or index that a rule becomes, of at most 63 characters."""
+    return shortened(f"{rule.app}_{rule.name}_holds", 63)
+
+
+def shortened(wanted: str, room: int) -> str:
+    """A name, or its beginning and a hash where there is not enough room."""
+    return wanted if len(wanted) <= room else f"{wanted[: room - 7]}_{hashlib.sha256(wanted.encode()).hexdigest()[:6]}"
 
 
 def keeping(rule: Rule, update: Statement) -> Statement:

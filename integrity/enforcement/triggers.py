@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pgtrigger
 from pgtrigger import compiler
 
 from integrity.enforcement.body import body, declarations, ways_to
-from integrity.enforcement.names import NEW, OLD
+from integrity.enforcement.names import NEW, OLD, shortened
 
 if TYPE_CHECKING:
     from integrity.rules.derived import Derived
@@ -102,10 +101,7 @@ class Keep(pgtrigger.Trigger):
 
 def trigger_name(rule: Derived, event: str) -> str:
     """A name of at most 47 characters that is unique for the rule and the event."""
-    readable = f"{rule.app}_{rule.name}"
-    if len(readable) > 37:
-        readable = f"{readable[:30]}_{hashlib.sha256(readable.encode()).hexdigest()[:6]}"
-    return f"{readable}_{event}"
+    return f"{shortened(f'{rule.app}_{rule.name}', 37)}_{event}"
 
 
 def triggers_of(rule: Derived) -> list[tuple[Any, Keep]]:

@@ -15,6 +15,7 @@ from integrity.expressions import name_of
 from integrity.paths import Path, lookups, resolve
 from integrity.repairs.keep_one import KeepOne
 from integrity.rules.base import Rule
+from integrity.rules.own_row import own_row_problems
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, from_queryset, joined, name
 
@@ -110,6 +111,11 @@ class Unique(Rule):
             self.violations(Scope(), DEFAULT_DB_ALIAS)
         except (FieldError, TypeError) as error:
             yield WrongDeclaration(f"by= cannot be compiled: {error}")
+
+    def enforcement_problems(self) -> Iterable[WrongDeclaration]:
+        yield from own_row_problems(self.model, self.where)
+        for part in self.by:
+            yield from own_row_problems(self.model, part)
 
     def _fields(self) -> list[Field[Any, Any]]:
         parts = {f"integrity_by_{i}": part for i, part in enumerate(self.by)}

@@ -11,7 +11,8 @@ from integrity import Always, Derived, KeepOne, Trim, Unique
 from integrity.checks import check_rules
 from integrity.enforce import enforce
 from integrity.enforcement.body import quoted
-from integrity.enforcement.check import RuleCheck, check_name
+from integrity.enforcement.check import RuleCheck
+from integrity.enforcement.names import constraint_name
 from integrity.enforcement.states import state
 from integrity.engine import analyze, verify
 from integrity.models import Change, Enforcement
@@ -242,7 +243,7 @@ def positive():
 def test_a_migration_adds_a_condition_that_guards_and_enforce_validates_it(positive):
     make_account([-1, 5])
     execute("SELECT 1")
-    constraint = RuleCheck(condition=POSITIVE, name=check_name(positive))
+    constraint = RuleCheck(condition=POSITIVE, name=constraint_name(positive))
     with connection.schema_editor() as editor:
         editor.add_constraint(toy.Entry, constraint)
     assert state(positive) == "guarded"
@@ -307,7 +308,7 @@ def test_a_condition_is_validated_while_somebody_writes(positive):
         assert analyze([positive]).status == "clean"
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = 200")
-            cursor.execute(f"ALTER TABLE toy_entry VALIDATE CONSTRAINT {check_name(positive)}")
+            cursor.execute(f"ALTER TABLE toy_entry VALIDATE CONSTRAINT {constraint_name(positive)}")
             cursor.execute("RESET lock_timeout")
         other.commit()
     assert enforce([positive], remove=True).exit_code == 0

@@ -1,0 +1,36 @@
+"""Which way each kind of rule is kept true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from integrity.exceptions import WrongDeclaration
+
+if TYPE_CHECKING:
+    from integrity.enforcement.base import Enforcement
+    from integrity.rules.base import Rule
+
+
+def enforcement_of(rule: Rule) -> Enforcement:
+    """How the database keeps a rule true. Raises WrongDeclaration for a kind that it cannot keep."""
+    # What is not used is not imported: django-pgtrigger need not be there for a constraint.
+    match rule.kind:
+        case "always":
+            from integrity.enforcement.check import Check
+
+            return Check(rule)
+        case "unique":
+            from integrity.enforcement.unique import UniqueIndex
+
+            return UniqueIndex(rule)
+        case "derived":
+            from integrity.enforcement.kept import Kept
+
+            return Kept(rule)
+    raise WrongDeclaration(f"the kind {rule.kind!r} is not enforced by the database", "Leave enforce= out.")
+
+
+def enforced(rules: Iterable[Rule]) -> list[Enforcement]:
+    """The ways of those rules that are declared to be enforced."""
+    return [enforcement_of(rule) for rule in rules if rule.enforce]
