@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from django.db import connections
 from django.db.models import F
 from django.db.models.sql import Query
 
+from integrity.enforcement.names import shortened
 from integrity.statement import Statement, compose, joined, name
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 def unique_index_name(rule: Unique) -> str:
     """The name of the index, of at most 63 characters."""
-    wanted = f"{rule.app}_{rule.name}_once"
-    return wanted if len(wanted) <= 63 else f"{wanted[:56]}_{hashlib.sha256(wanted.encode()).hexdigest()[:6]}"
+    return shortened(f"{rule.app}_{rule.name}_once", 63)
 
 
 def unique_index_tail(rule: Unique, using: str) -> Statement:
