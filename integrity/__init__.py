@@ -7,6 +7,7 @@ from integrity.repairs.copy import Copy
 from integrity.repairs.keep_one import KeepOne
 from integrity.repairs.quarantine import Quarantine
 from integrity.repairs.recompute import Recompute
+from integrity.repairs.relink import Mapping, Named, Owned, Relink, Search, Shift, Step
 from integrity.repairs.trim import Trim
 from integrity.rules.agrees import UNKNOWN, Agrees
 from integrity.rules.always import Always
@@ -25,11 +26,18 @@ __all__ = [
     "Derived",
     "KeepOne",
     "Latest",
+    "Mapping",
+    "Named",
     "Ordered",
+    "Owned",
     "PerKey",
     "Quarantine",
     "Recompute",
     "References",
+    "Relink",
+    "Search",
+    "Shift",
+    "Step",
     "Trim",
     "Unique",
 ]

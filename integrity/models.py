@@ -164,6 +164,31 @@ class Change(models.Model):
         return f"{self.table} {self.key} in run {self.run_id}"
 
 
+class Decision(models.Model):
+    """What a run decided about one id that leads nowhere, for all rules whose ids are decided together."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="decisions")
+    pool = models.CharField(max_length=200, help_text="The first of the rules that are decided together.")
+    target = models.CharField(max_length=200, help_text="The model and column that the id refers to.")
+    old = models.TextField()
+    new = models.TextField(blank=True)
+    outcome = models.CharField(max_length=20)
+    by = models.CharField(max_length=200, blank=True, help_text="The step that told, or several.")
+    why = models.TextField(blank=True)
+    candidates = models.JSONField(default=list)
+    rows = models.BigIntegerField(help_text="How many rows of all the rules had the id.")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["target", "outcome"], name="integrity_decision_target")]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "pool", "old"], name="integrity_one_decision_per_id"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.old} in run {self.run_id}: {self.outcome}"
+
+
 class InQuarantine(models.Manager["Quarantined"]):
     """The rows that were moved out and have not been put back."""
 

@@ -41,6 +41,8 @@ class RuleReport:
     changes: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     """Rows by what became of them, in the words of the repair: deleted, merged, nullified, quarantined, ..."""
+    undecided: list[Undecided] = field(default_factory=list)
+    """The first values that a repair could not decide about."""
     skipped: int = 0
     reasons: list[str] = field(default_factory=list)
     """Why keys were skipped, the first few."""
@@ -67,6 +69,20 @@ class PlannedChange:
     old: dict[str, Any]
     new: dict[str, Any]
     evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A value that a repair left alone because it cannot tell what is right, and what it may be.
+
+    candidates: each with ``id``, and ``for`` and ``against``, how many witnesses by step.
+    """
+
+    value: Any
+    outcome: str
+    rows: int
+    why: str
+    candidates: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Q
 
 from integrity import records, statuses
@@ -41,10 +41,10 @@ class RuleRepair:
     def __init__(
         self, job: Job, run: Run, scope: Scope, brake: Brake, later: Sequence[Rule], observer: Observer, sample: int
     ) -> None:
-        self.rule, strategy, self.steps = job
+        self.rule, self.strategy, self.steps = job
         self.run, self.scope, self.brake, self.observer, self.sample = run, scope, brake, observer, sample
         self.connection = connections[DEFAULT_DB_ALIAS]
-        self.report = RuleReport(self.rule.label, strategy=strategy)
+        self.report = RuleReport(self.rule.label, strategy=self.strategy)
         self.models = {model for step in self.steps for model in step.writes(self.rule)}
         self.feeds_itself = feeds_itself(self.rule, self.steps)
         self.of_each_key = all(step.of_each_key for step in self.steps) and len(self.steps) == 1
@@ -89,6 +89,7 @@ class RuleRepair:
             self.report.status = statuses.RETIRED
             return
         require_declared({*self.rule.reads(), *self.models}, self.connection)
+        self._prepare()
         whole = {rule: _count_whole(rule) for rule in self._whole_rules()}
         for _ in range(MAX_PASSES):
             before = self.report.changes
@@ -103,18 +104,33 @@ class RuleRepair:
         self._conclude()
         self._check_whole(whole)
 
+    def _prepare(self) -> None:
+        # What is decided once for all batches commits before the first: whoever goes on with the run must find it.
+        with transaction.atomic():
+            self.steps = tuple(step.prepared(self.rule, self.run) for step in self.steps)
+        self.batch.steps = self.steps
+
     def _conclude(self) -> None:
         self.report.sample = [self.left[key] for key in sorted(self.left, key=_sortable)[: self.sample]]
         if self.run.dry_run:
             self._brake_of_dry_run()
         else:
             self.report.violations = self._left_over()
+        self._tell_left()
         if self.report.skipped:
             self.report.status = statuses.PARTIAL
         elif self.report.violations or (self.run.dry_run and self.report.changes):
             self.report.status = statuses.VIOLATED
         else:
             self.report.status = statuses.CLEAN
+
+    def _tell_left(self) -> None:
+        accepted = records.accepted_keys(self.rule, self.run.database)
+        scope = Scope(self.scope.keys, without=accepted, settle=self.rule.settle)
+        for step in self.steps:
+            counted, undecided = step.left(self.rule, scope, DEFAULT_DB_ALIAS, self.sample)
+            self.undone = added(self.undone, counted)
+            self.report.undecided += undecided
 
     def _left_over(self) -> int:
         """How many still break the rule: those that were tried, too young, or too many passes away."""

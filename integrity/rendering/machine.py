@@ -10,7 +10,7 @@ from typing import Any
 
 from integrity.keys import as_json
 from integrity.registry import registry
-from integrity.reports import Finding, PlannedChange, Report, RuleReport
+from integrity.reports import Finding, PlannedChange, Report, RuleReport, Undecided
 
 
 def to_json(report: Report) -> str:
@@ -52,6 +52,7 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "changes": report.changes,
         "outcomes": report.outcomes,
         "planned": [change_object(change) for change in report.planned],
+        "undecided": [undecided_object(undecided) for undecided in report.undecided],
         "skipped": report.skipped,
         "reasons": report.reasons,
         "notes": report.notes,
@@ -85,6 +86,17 @@ def change_object(change: PlannedChange) -> dict[str, Any]:
     }
 
 
+def undecided_object(undecided: Undecided) -> dict[str, Any]:
+    """A value that a repair could not decide about."""
+    return {
+        "value": as_json(undecided.value),
+        "outcome": undecided.outcome,
+        "rows": undecided.rows,
+        "why": undecided.why,
+        "candidates": undecided.candidates,
+    }
+
+
 def _alone(values: dict[str, Any]) -> Any:
     plain = as_json(values)
     return next(iter(plain.values())) if len(plain) == 1 else plain
@@ -92,13 +104,15 @@ def _alone(values: dict[str, Any]) -> Any:
 
 def to_csv(report: Report) -> str:
     """A line for each violation in the sample, or for each planned change where a repair was asked for."""
-    if any(rule.planned for rule in report.rules):
-        header = ["rule", "table", "op", "row", "old", "new"]
+    if any(rule.planned or rule.undecided for rule in report.rules):
+        header = ["rule", "table", "op", "row", "old", "new", "evidence"]
+        parts = ("row", "old", "new", "evidence")
         rows = [
-            [rule.rule, change["table"], change["op"], *(_cell(change[part]) for part in ("row", "old", "new"))]
+            [rule.rule, change["table"], change["op"], *(_cell(change[part]) for part in parts)]
             for rule in report.rules
             for change in map(change_object, rule.planned)
         ]
+        rows += [_left_line(rule.rule, left) for rule in report.rules for left in rule.undecided]
     else:
         header = ["rule", "status", "key", "actual", "expected", "evidence"]
         rows = [
@@ -107,6 +121,13 @@ def to_csv(report: Report) -> str:
             for found in (finding_object(rule.rule, finding) for finding in rule.sample)
         ]
     return lines(header, rows)
+
+
+def _left_line(rule: str, left: Undecided) -> list[Any]:
+    """What stays as it is, in the columns of planned changes: the outcome, the old value and what it may be."""
+    held = undecided_object(left)
+    table = registry.get(rule).model._meta.db_table
+    return [rule, table, left.outcome, "", held["value"], _cell([c["id"] for c in left.candidates]), left.why]
 
 
 def lines(header: list[str], rows: Iterable[list[Any]]) -> str:

@@ -105,6 +105,7 @@ def print_report(
             out.print(f"\n-- {rule.rule}\n{rule.sql};", soft_wrap=True, markup=False)
         _print_findings(out, rule, findings or findings_table)
         _print_changes(out, report, rule)
+        _print_undecided(out, rule)
         for note in _notes(report, rule):
             out.print(note, soft_wrap=True, markup=False)
     told = sentence(report, next_step)
@@ -215,6 +216,25 @@ def _print_changes(out: Console, report: Report, rule: RuleReport) -> None:
         out.print(_changes(changes))
     if rule.planned and rule.changes > len(rule.planned):
         out.print(f"... and {rows_of(rule.changes - len(rule.planned))} more (--limit shows more of them)")
+
+
+def _print_undecided(out: Console, rule: RuleReport) -> None:
+    """What was left alone because nobody can tell what is right, with what it may be."""
+    if not rule.undecided:
+        return
+    out.print(f"\nLeft as it is, {rule.rule}:", soft_wrap=not out.is_terminal, markup=False)
+    rows = [
+        [left.value, left.outcome, f"{left.rows:,}", [_candidate(c) for c in left.candidates] or "-", left.why or "-"]
+        for left in rule.undecided
+    ]
+    out.print(table(["value", "outcome", "rows", "candidates", "evidence"], rows, right=["rows"]))
+
+
+def _candidate(candidate: Mapping[str, Any]) -> str:
+    """``88120 (named 12, owned -1)``: witnesses for it, and against it."""
+    told = [f"{step} {count}" for step, count in candidate["for"].items()]
+    told += [f"{step} -{count}" for step, count in candidate["against"].items()]
+    return f"{show(candidate['id'])} ({', '.join(told)})"
 
 
 def _changes(changes: Sequence[PlannedChange]) -> Table:

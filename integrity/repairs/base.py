@@ -14,6 +14,8 @@ from integrity.scope import Scope
 from integrity.statement import Statement
 
 if TYPE_CHECKING:
+    from integrity.models import Run
+    from integrity.reports import Undecided
     from integrity.rules.base import Rule
 
 INSERT, UPDATE, DELETE = "insert", "update", "delete"
@@ -81,6 +83,17 @@ class Repair(ABC):
     @abstractmethod
     def plan(self, rule: Rule, scope: Scope, using: str) -> list[Write]:
         """What to write for the violations in scope, computed from the rows as they are now. Set-based."""
+
+    def prepared(self, rule: Rule, run: Run) -> Repair:
+        """The repair as one run carries it out; asked once, before anything is planned, and again by whoever goes on
+        with the run. For what must be decided from all violations before any is repaired, and must not be decided
+        anew when half of them are. Called in a transaction.
+        """
+        return self
+
+    def left(self, rule: Rule, scope: Scope, using: str, limit: int) -> tuple[dict[str, int], list[Undecided]]:
+        """The violations in scope that it leaves on purpose, counted by why, and the first that are undecided."""
+        return {}, []
 
     def columns(self, rule: Rule) -> tuple[str, ...]:
         """The columns that it sets; ``*`` when it inserts or deletes rows."""

@@ -72,6 +72,10 @@ class References(Rule):
             )
         return select(self.model, columns, using=using, where=self._where(), scope=scope)
 
+    def rows(self) -> QuerySet[Any, Any]:
+        """The rows that break the rule."""
+        return self.model._base_manager.filter(self._where())
+
     def stands_on(self) -> set[type[Model]]:
         return set() if self.to is None else {self.to}
 

@@ -10,6 +10,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Q
 
+from tests.toy.teams import League, Membership, Message, Poll, Practice, Series, Team, TeamKey, Town  # noqa: F401
+
 
 class OnlyVisible(models.Manager["Account"]):
     """A default manager that hides rows, which the engine must not fall for."""

@@ -1,0 +1,236 @@
+"""Named: a text of the referring row says the name of the row that it means, or of what that belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import F
+
+from integrity.exceptions import WrongDeclaration
+from integrity.paths import resolve
+from integrity.repairs.relink.step import ByModel, Search, Step, count_in_words, one_row, problems_of
+from integrity.repairs.relink.words import words
+from integrity.statement import Statement, compose, from_queryset, joined, name, value
+
+if TYPE_CHECKING:
+    from integrity.rules.references import References
+
+MOST = 50
+"""Candidates of one set of names that are listed; more of them only confirm or contradict what other steps say."""
+MOST_TRIED = 5_000
+"""Rows with the rarest of the names; where there are more, what the other names leave of them is not tried."""
+
+
+class Named(Step):
+    """``Named({Poll: "question", Message: "text"}, names=["series__name"], narrowed_by=["club__name"])``.
+
+    text: the text column of the referring rows. names: paths of the row that is meant, each ending in a name that may
+    stand for it. narrowed_by: further names, which tell between rows and never stand for one alone.
+
+    A name is found on whole words, without case and accents, the longest first: "22" stands neither in "2022" nor in
+    "22:00", and "Series 2" not where the text says "Series 2 B" and that is a name too. Every name that the related
+    table knows counts, also one that no row has any more. Rows with all the names of a text are candidates; of two
+    names of one path either may be meant. shortest: the least number of characters of a name that is looked for.
+    """
+
+    extra = ("open",)
+
+    def __init__(
+        self,
+        text: ByModel,
+        *,
+        names: Sequence[str],
+        narrowed_by: Sequence[str] = (),
+        shortest: int = 2,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.text, self.names, self.narrowed_by, self.shortest = text, tuple(names), tuple(narrowed_by), shortest
+
+    def problems(self, rule: References) -> Iterable[WrongDeclaration]:
+        assert rule.to is not None
+        yield from problems_of(self, "text", self.text, rule.model)
+        if not self.names:
+            yield WrongDeclaration(f"has the step {self.label!r} without names", "Give names=[path, ...].")
+        for path in (*self.names, *self.narrowed_by):
+            yield from one_row(self, "name", rule.to, path)
+
+    # What the step looks up
+
+    def prepare(self, search: Search) -> None:
+        known = self._known(search)
+        self._names = search.temporary(
+            "SELECT gram, words[1] AS first, cardinality(words) AS length, min(raw) AS raw,"
+            " array_agg(DISTINCT path ORDER BY path) AS paths, bool_or(path < {telling}) AS telling"
+            " FROM {known} AS k GROUP BY gram, words",
+            telling=value(len(self.names)),
+            known=known,
+        )
+        self._carriers = search.temporary(
+            "SELECT DISTINCT k.gram, c.target FROM ({carried}) AS c JOIN {known} AS k USING (path, raw)",
+            carried=self._carried(search),
+            known=known,
+        )
+        self._texts = self._signatures(search)
+        self._sets(search)
+
+    def _known(self, search: Search) -> Statement:
+        """Every name that the paths know, as written and in words."""
+        parts = []
+        for number, path in enumerate((*self.names, *self.narrowed_by)):
+            end = resolve(search.target, path).field
+            rows = end.model._base_manager.using(search.using).values(integrity_name=F(end.name))
+            parts.append(
+                compose(
+                    "SELECT DISTINCT {number}::int AS path, r.integrity_name::text AS raw FROM ({rows}) AS r",
+                    number=value(number),
+                    rows=from_queryset(rows, search.using),
+                )
+            )
+        return search.temporary(
+            "SELECT path, raw, words, array_to_string(words, ' ') AS gram"
+            " FROM (SELECT path, raw, {words} AS words FROM ({names}) AS n OFFSET 0) AS w"
+            " WHERE cardinality(words) > 0 AND length(array_to_string(words, ' ')) >= {shortest}",
+            words=words(Statement("raw")),
+            names=joined(" UNION ALL ", parts),
+            shortest=value(self.shortest),
+        )
+
+    def _carried(self, search: Search) -> Statement:
+        """The names of every row that may be meant."""
+        paths = {f"p{number}": path for number, path in enumerate((*self.names, *self.narrowed_by))}
+        spread = joined(
+            ", ",
+            (
+                compose("({number}::int, t.{column}::text)", number=value(i), column=name(column))
+                for i, column in enumerate(paths)
+            ),
+        )
+        return compose(
+            "SELECT v.path, v.raw, t.target FROM ({targets}) AS t, LATERAL (VALUES {spread}) AS v (path, raw)",
+            targets=search.targets(**paths),
+            spread=spread,
+        )
+
+    def _signatures(self, search: Search) -> Statement:
+        """What the texts of each id name: sets of names, with the number of rows that name just these."""
+        found = search.temporary(
+            "SELECT t.row, t.old, w.at, s.length, n.gram"
+            " FROM (SELECT row_number() OVER () AS row, old, words FROM"
+            " (SELECT old, {words} AS words FROM ({texts}) AS x WHERE text IS NOT NULL OFFSET 0) AS x) AS t"
+            " CROSS JOIN unnest(t.words) WITH ORDINALITY AS w (word, at)"
+            " JOIN (SELECT DISTINCT first, length FROM {names} AS n) AS s ON s.first = w.word"
+            " JOIN {names} AS n ON n.length = s.length"
+            " AND n.gram = array_to_string(t.words[w.at:w.at + s.length - 1], ' ')",
+            words=words(Statement("text")),
+            texts=search.witnesses({"text": self.text}),
+            names=self._names,
+        )
+        return search.temporary(
+            "SELECT old, grams, count(*) AS rows FROM (SELECT f.row, f.old, array_agg(DISTINCT f.gram ORDER BY f.gram)"
+            " AS grams FROM {found} AS f WHERE NOT EXISTS (SELECT FROM {found} AS l WHERE l.row = f.row"
+            " AND l.length > f.length AND l.at <= f.at AND l.at + l.length >= f.at + f.length)"
+            " GROUP BY f.row, f.old) AS t GROUP BY old, grams",
+            found=found,
+        )
+
+    def _sets(self, search: Search) -> None:
+        """The rows that have all the names of a set: a name of each kind that the set has names of."""
+        numbered = search.temporary(
+            "SELECT row_number() OVER () AS number, grams FROM (SELECT DISTINCT grams FROM {texts} AS t) AS g",
+            texts=self._texts,
+        )
+        self._parts = search.temporary(
+            "SELECT s.number, n.paths AS kind, n.gram, n.raw, n.telling"
+            " FROM {numbered} AS s CROSS JOIN unnest(s.grams) AS g (gram) JOIN {names} AS n USING (gram)",
+            numbered=numbered,
+            names=self._names,
+        )
+        self._kinds = search.temporary(
+            "SELECT p.number, p.kind, coalesce(sum(c.rows), 0) AS rows, bool_or(p.telling) AS telling,"
+            " count(*) OVER (PARTITION BY p.number) AS kinds FROM {parts} AS p"
+            " LEFT JOIN (SELECT gram, count(*) AS rows FROM {carriers} AS c GROUP BY gram) AS c USING (gram)"
+            " GROUP BY p.number, p.kind",
+            parts=self._parts,
+            carriers=self._carriers,
+        )
+        rarest = search.temporary(
+            "SELECT DISTINCT ON (number) number, kind, kinds, rows FROM {kinds} AS k WHERE number IN"
+            " (SELECT number FROM {kinds} AS t WHERE telling) ORDER BY number, rows, kind",
+            kinds=self._kinds,
+        )
+        listed = compose(
+            "SELECT r.number, r.kinds, c.target FROM {rarest} AS r JOIN {parts} AS p USING (number, kind)"
+            " JOIN {carriers} AS c USING (gram) WHERE r.rows <= {most} GROUP BY 1, 2, 3",
+            rarest=rarest,
+            parts=self._parts,
+            carriers=self._carriers,
+            most=value(MOST_TRIED),
+        )
+        self._listed = search.temporary(
+            "SELECT s.number, s.grams, {says} AS says, coalesce(m.candidates, '{{}}') AS candidates,"
+            " r.number IS NULL OR r.rows > {most} OR coalesce(m.found, 0) > {most_listed} AS open"
+            " FROM {numbered} AS s LEFT JOIN {rarest} AS r USING (number) LEFT JOIN ("
+            "SELECT number, count(*) AS found, CASE WHEN count(*) <= {most_listed} THEN array_agg(target) END"
+            " AS candidates FROM ({all}) AS a GROUP BY number) AS m USING (number)",
+            says=compose(
+                "(SELECT string_agg('''' || p.raw || '''', ' and ' ORDER BY p.telling DESC, p.raw)"
+                " FROM {parts} AS p WHERE p.number = s.number)",
+                parts=self._parts,
+            ),
+            most=value(MOST_TRIED),
+            most_listed=value(MOST),
+            numbered=numbered,
+            rarest=rarest,
+            all=self._with_all(listed),
+        )
+
+    def _with_all(self, pairs: Statement) -> Statement:
+        """Those of ``(number, kinds, target)`` that carry a name of every kind of their set."""
+        return compose(
+            "SELECT l.number, l.target FROM ({pairs}) AS l JOIN {parts} AS p USING (number)"
+            " JOIN {carriers} AS c ON c.gram = p.gram AND c.target = l.target"
+            " GROUP BY l.number, l.target, l.kinds HAVING count(DISTINCT p.kind) = l.kinds",
+            pairs=pairs,
+            parts=self._parts,
+            carriers=self._carriers,
+        )
+
+    # What it says
+
+    def ballots(self, search: Search) -> Statement:
+        return compose(
+            "SELECT t.old, l.candidates, t.rows AS witnesses, l.open, {says} AS says"
+            " FROM {texts} AS t JOIN {listed} AS l USING (grams) WHERE NOT l.open",
+            says=self._says(),
+            texts=self._texts,
+            listed=self._listed,
+        )
+
+    def open_ballots(self, search: Search) -> Statement | None:
+        asked = compose(
+            "SELECT DISTINCT l.number, k.kinds, p.candidate AS target FROM {texts} AS t"
+            " JOIN {listed} AS l USING (grams) JOIN {pairs} AS p ON p.old = t.old"
+            " JOIN (SELECT DISTINCT number, kinds FROM {kinds} AS k) AS k ON k.number = l.number WHERE l.open",
+            texts=self._texts,
+            listed=self._listed,
+            pairs=search.pairs,
+            kinds=self._kinds,
+        )
+        return compose(
+            "WITH allowed AS MATERIALIZED ({all}) SELECT t.old,"
+            " array_remove(array_agg(p.candidate ORDER BY p.candidate), NULL) AS candidates,"
+            " t.rows AS witnesses, true AS open, {says} AS says"
+            " FROM {texts} AS t JOIN {listed} AS l USING (grams)"
+            " LEFT JOIN ({pairs} AS p JOIN allowed AS a ON a.target = p.candidate)"
+            " ON p.old = t.old AND a.number = l.number WHERE l.open GROUP BY t.old, t.rows, l.number, l.says",
+            all=self._with_all(asked),
+            says=self._says(),
+            texts=self._texts,
+            listed=self._listed,
+            pairs=search.pairs,
+        )
+
+    def _says(self) -> Statement:
+        return compose("l.says || ' named in ' || {rows}", rows=count_in_words(Statement("t.rows"), "row", "rows"))

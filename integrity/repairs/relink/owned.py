@@ -1,0 +1,120 @@
+"""Owned: whoever wrote the row belongs to some of the rows that it may mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import F, Model, Q
+
+from integrity.exceptions import WrongDeclaration
+from integrity.paths import resolve
+from integrity.repairs.relink.step import ByModel, Search, Step, count_in_words, one_row, problems_of
+from integrity.statement import Statement, compose, from_queryset
+
+if TYPE_CHECKING:
+    from integrity.rules.references import References
+
+
+class Owned(Step):
+    """``Owned({Poll: "created_by", Message: "captain"}, members=TeamMembership, user="user", target="team")``.
+
+    owner: the path from a referring row to its owner. members: the table of memberships; user, target: its columns of
+    the owner and of the row that is meant. primary: its boolean column of the memberships that come first; they decide
+    only between rows of one ``within``, a path of the row meant, so that an owner with rows in two of them is ambiguous
+    unless another step tells which. its: the path from a referring row to its own ``within``, where it has one: only
+    rows of the same count. where: which memberships count.
+    """
+
+    extra = ("preferred", "groups")
+
+    def __init__(
+        self,
+        owner: ByModel,
+        *,
+        members: type[Model],
+        user: str,
+        target: str,
+        primary: str | None = None,
+        within: str | None = None,
+        its: ByModel | None = None,
+        where: Q | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.owner, self.members, self.user, self.target = owner, members, user, target
+        self.primary, self.within, self.its, self.where = primary, within, its, where or Q()
+
+    def problems(self, rule: References) -> Iterable[WrongDeclaration]:
+        assert rule.to is not None
+        yield from problems_of(self, "owner", self.owner, rule.model)
+        for what, column in (("user", self.user), ("target", self.target), ("primary", self.primary)):
+            if column is not None:
+                yield from one_row(self, what, self.members, column)
+        if self.within is not None:
+            yield from one_row(self, "within", rule.to, self.within)
+        if self.its is None:
+            return
+        if self.within is None:
+            yield WrongDeclaration(f"has the step {self.label!r} with its= and without within=", "Give both.")
+        its = self.its if isinstance(self.its, str) else self.its.get(rule.model)
+        if its is not None:
+            yield from one_row(self, "its", rule.model, its)
+
+    def ballots(self, search: Search) -> Statement:
+        """Owners with the same rows to choose from say the same; a owner without any says nothing."""
+        return compose(
+            "SELECT old, candidates, preferred, groups, count(*) AS witnesses,"
+            " CASE cardinality(candidates) WHEN 1 THEN {owners} || ' with this row alone'"
+            " ELSE {owners} || ' with ' || cardinality(candidates) || ' rows' END"
+            " || CASE WHEN cardinality(preferred) > 0 THEN ', ' || cardinality(preferred) || ' of them primary'"
+            " ELSE '' END AS says"
+            " FROM (SELECT w.old, w.owner, w.its, array_agg(m.target ORDER BY m.target) AS candidates,"
+            " array_agg(m.within ORDER BY m.target) AS groups,"
+            " coalesce(array_agg(m.target ORDER BY m.target) FILTER (WHERE m.first), '{{}}') AS preferred"
+            " FROM (SELECT DISTINCT * FROM ({witnesses}) AS w) AS w JOIN ({members}) AS m"
+            " ON m.owner = w.owner AND (w.its IS NULL OR w.its = m.within) GROUP BY w.old, w.owner, w.its) AS o"
+            " GROUP BY old, candidates, preferred, groups",
+            owners=count_in_words(Statement("count(*)"), "owner", "owners"),
+            witnesses=self._witnesses(search),
+            members=self._members(search),
+        )
+
+    def _witnesses(self, search: Search) -> Statement:
+        """The owner of each referring row, and its own ``within``."""
+        parts = []
+        for rule in search.rules:
+            own = {"owner": {rule.model: _path(self.owner, rule.model)}}
+            if (its := _path(self.its, rule.model)) is not None:
+                own["its"] = {rule.model: its}
+            rows = search.witnesses(own)
+            its_column = Statement("w.its::text" if its is not None else "NULL::text")
+            parts.append(compose("SELECT w.old, w.owner::text, {its} AS its FROM ({w}) AS w", its=its_column, w=rows))
+        union = Statement("")
+        for part in parts:
+            union = compose("{u} UNION ALL {p}", u=union, p=part) if union.text else part
+        return union
+
+    def _members(self, search: Search) -> Statement:
+        """Memberships of rows that are there: ``owner``, ``target``, ``first`` and ``within``."""
+        end = resolve(self.members, self.target)
+        reference = f"{self.target}__{search.on}" if end.hops else self.target
+        columns: dict[str, Any] = {"integrity_owner": F(self.user), "integrity_target": F(reference)}
+        if self.primary is not None:
+            columns["integrity_first"] = F(self.primary)
+        rows = self.members._base_manager.using(search.using).filter(self.where).values(**columns)
+        return compose(
+            "SELECT m.integrity_owner::text AS owner, t.target, bool_or({first}) AS first, {within} AS within"
+            " FROM ({rows}) AS m JOIN ({targets}) AS t ON t.target = m.integrity_target::{type} GROUP BY 1, 2, 4",
+            first=Statement("m.integrity_first" if self.primary is not None else "false"),
+            within=Statement("t.within::text" if self.within is not None else "NULL::text"),
+            rows=from_queryset(rows, search.using),
+            targets=search.targets(**({"within": self.within} if self.within is not None else {})),
+            type=search.type,
+        )
+
+
+def _path(declared: ByModel | None, model: type[Model]) -> str | None:
+    if declared is None or isinstance(declared, str):
+        return declared
+    return declared.get(model)
