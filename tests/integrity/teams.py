@@ -11,7 +11,8 @@ from integrity import Mapping, Named, Owned, References, Relink, Shift, Step
 from integrity.repair import repair
 from integrity.reports import Report
 from tests.integrity.helpers import declared, registered
-from tests.toy import models as toy
+from tests.toy import teams as toy
+from tests.toy.models import Person
 
 OLD_2B, OLD_22, NEW_2B, NEW_22 = 87189, 87169, 88120, 88100
 BY_KEY = {"town": "town__name", "series": "series__name", "league": "league__code"}
@@ -121,18 +122,18 @@ def make_moved(shift: int, *olds: int) -> None:
         make_key(old, f"Series {old}")
 
 
-def make_person(*teams: toy.Team, primary: toy.Team | None = None) -> toy.Person:
-    person = toy.Person.objects.create(name=f"player {next(_names)}")
+def make_person(*teams: toy.Team, primary: toy.Team | None = None) -> Person:
+    person = Person.objects.create(name=f"player {next(_names)}")
     for team in teams:
         toy.Membership.objects.create(person=person, team=team, is_primary=team == primary)
     return person
 
 
-def make_poll(old: int, question: str = "Who can play?", author: toy.Person | None = None) -> toy.Poll:
+def make_poll(old: int, question: str = "Who can play?", author: Person | None = None) -> toy.Poll:
     return toy.Poll.objects.create(team_id=old, question=question, author=author)
 
 
-def make_message(old: int, text: str | None = "See you there", captain: toy.Person | None = None) -> toy.Message:
+def make_message(old: int, text: str | None = "See you there", captain: Person | None = None) -> toy.Message:
     return toy.Message.objects.create(team_id=old, text=text, captain=captain)
 
 

@@ -22,7 +22,7 @@ from tests.integrity.teams import (
     relinked,
     why,
 )
-from tests.toy import models as toy
+from tests.toy import teams as toy
 
 pytestmark = pytest.mark.django_db
 
