@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import DEFAULT_DB_ALIAS, router
 
@@ -12,7 +12,7 @@ from integrity.keys import Keys, by_label, stored
 from integrity.models import Run
 from integrity.observer import Observer
 from integrity.ordering import Job, in_order
-from integrity.reports import Report, RuleReport
+from integrity.reports import Report, RuleReport, Wider
 from integrity.rule_repair import RuleRepair
 from integrity.rules.base import Rule
 from integrity.safety import Brake
@@ -25,6 +25,7 @@ def repair(
     keys: Keys = None,
     dry_run: bool = False,
     max_affected: str | None = None,
+    wider: Mapping[str, Wider] | None = None,
     actor: str | None = None,
     reason: str = "",
     sample: int = 20,
@@ -34,6 +35,7 @@ def repair(
 
     work: rules with the name of a strategy, or None for a rule's only one. keys: only these, for each rule
     or by label; a rule that is not named is repaired whole. dry_run: the same path, each batch rolled back.
+    wider: by label, what a door has seen around ``keys`` and leaves alone; it counts in the report and in the records.
     max_affected: "30%" or "5000", opens the brake. A run that a dead process left is gone on with when the same work is
     asked for.
 
@@ -65,7 +67,7 @@ def repair(
             report.rules.append(
                 RuleRepair(
                     job, run, Scope.of(chosen.get(job[0].label)), brake, later, observer or Observer(), sample
-                ).perform()
+                ).perform((wider or {}).get(job[0].label))
             )
             if report.rules[-1].status in (statuses.FAILED, statuses.REFUSED):
                 _leave_out(report, run, jobs[position + 1 :])

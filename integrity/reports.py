@@ -59,6 +59,14 @@ class RuleReport:
 
 
 @dataclass(frozen=True)
+class Wider:
+    """What was seen around the keys of a repair: rows looked at in all, and violations that are none of its keys."""
+
+    checked: int
+    left_alone: int
+
+
+@dataclass(frozen=True)
 class PlannedChange:
     """One row that a repair would write, or wrote: old and new values of the columns that change."""
 

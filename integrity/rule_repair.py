@@ -23,7 +23,7 @@ from integrity.models import Run
 from integrity.observer import Observer
 from integrity.ordering import ANY, Job, feeds_itself
 from integrity.registry import registry
-from integrity.reports import Finding, RuleReport, added
+from integrity.reports import Finding, RuleReport, Wider, added
 from integrity.rules.base import Rule
 from integrity.safety import Brake
 from integrity.schema import is_retired, require_declared
@@ -58,7 +58,7 @@ class RuleRepair:
         self.done: dict[str, int] = {}
         self.undone: dict[str, int] = {}
 
-    def perform(self) -> RuleReport:
+    def perform(self, wider: Wider | None = None) -> RuleReport:
         """Do it and say what happened; raises LostRun alone."""
         started = time.perf_counter()
         self.report.changes, self.done = records.so_far(self.run, self.rule.label)
@@ -81,8 +81,16 @@ class RuleRepair:
             self.report.status, self.report.error = statuses.FAILED, f"{type(error).__name__}: {sentence(error)}"
         self.report.seconds = round(time.perf_counter() - started, 3)
         self.report.outcomes = added(self.done, self.undone)
+        if wider:
+            self._count_also(wider)
         self._record()
         return self.report
+
+    def _count_also(self, wider: Wider) -> None:
+        self.report.checked = wider.checked
+        if wider.left_alone:
+            self.report.violations = (self.report.violations or 0) + wider.left_alone
+            self.report.status = statuses.worst([self.report.status, statuses.VIOLATED])
 
     def _perform(self) -> None:
         if is_retired(self.rule, DEFAULT_DB_ALIAS):

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS
 
-from integrity import Derived, records, statuses
+from integrity import Derived, records
 from integrity.conf import conf
 from integrity.engine import analyze, preview
 from integrity.exceptions import UsageError
@@ -18,7 +18,7 @@ from integrity.look import keys_beyond, look
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
-from integrity.reports import Finding, PlannedChange, Report, RuleReport
+from integrity.reports import Finding, PlannedChange, Report, RuleReport, Wider
 from integrity.scope import Scope
 from players.models import Group, Membership, Player
 from players.tree import ancestors
@@ -79,10 +79,16 @@ def fix_mileage(
     keys = {
         rule.label: keys_beyond(rule, selection.threshold, scope, DEFAULT_DB_ALIAS) for rule, scope in scopes.items()
     }
+    # What the threshold keeps from the repair is wrong all the same.
+    wider = {
+        label: Wider(seen.checked or 0, max(0, (seen.violations or 0) - len(keys[label])))
+        for label, seen in found.items()
+    }
     chosen = strategy + (OLDEST_FIRST if oldest_first else "")
-    report = repair([(players, chosen), (groups, "recompute")], keys=keys, sample=limit, **options)
+    report = repair([(players, chosen), (groups, "recompute")], keys=keys, wider=wider, sample=limit, **options)
     for rule in report.rules:
-        _count_all(rule, found[rule.rule], len(keys[rule.rule]), selection.threshold)
+        if left := wider[rule.rule].left_alone:
+            rule.notes.append(f"Left alone: {left} with a difference of up to {selection.threshold} km.")
     explain(report, selection, limit)
     for rule in report.rules:
         if rule.strategy.startswith(STRATEGIES[0]) and any(_is_less(finding) for finding in rule.sample):
@@ -100,16 +106,6 @@ def _found(rule: Derived, scope: Scope) -> RuleReport:
     found = RuleReport(rule.label)
     look(rule, scope, DEFAULT_DB_ALIAS, found)
     return found
-
-
-def _count_all(rule: RuleReport, found: RuleReport, beyond: int, threshold: Decimal) -> None:
-    """Count what the threshold kept from the repair as well: it is still wrong."""
-    below = (found.violations or 0) - beyond
-    rule.checked = found.checked
-    if below > 0:
-        rule.violations = (rule.violations or 0) + below
-        rule.status = statuses.worst([rule.status, statuses.VIOLATED])
-        rule.notes.append(f"Left alone: {below} with a difference of up to {threshold} km.")
 
 
 def explain(report: Report, selection: Selection, limit: int) -> None:

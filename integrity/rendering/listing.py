@@ -9,8 +9,8 @@ from typing import Any
 from django.utils import timezone
 from rich.console import Console
 
-from integrity.models import Result, Run
-from integrity.rendering.machine import lines
+from integrity.models import Result, Run, Violation
+from integrity.rendering.machine import lines, list_object
 from integrity.rendering.terminal import fitting, show, status
 from integrity.reports import added
 from integrity.rules.base import Rule
@@ -30,9 +30,9 @@ def _rule(rule: Rule, states: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def rules_as_json(rules: Iterable[Rule], states: Mapping[str, str]) -> str:
-    """The declared rules as one object."""
-    return json.dumps({"verb": "rules", "rules": [_rule(rule, states) for rule in rules]}, ensure_ascii=False)
+def rules_as_json(rules: Iterable[Rule], states: Mapping[str, str], error: str) -> str:
+    """The declared rules as one object. error: why the states are not known."""
+    return json.dumps(list_object("rules", [_rule(rule, states) for rule in rules], error=error), ensure_ascii=False)
 
 
 def rules_as_csv(rules: Iterable[Rule], states: Mapping[str, str]) -> str:
@@ -71,7 +71,22 @@ def _outcomes(results: Iterable[Result]) -> dict[str, int]:
 
 def runs_as_json(runs: Iterable[Run]) -> str:
     """Runs as one object."""
-    return json.dumps({"verb": "runs", "runs": [_run(run) for run in runs]}, ensure_ascii=False)
+    return json.dumps(list_object("runs", [], runs=[_run(run) for run in runs]), ensure_ascii=False)
+
+
+def accepted_as_json(rule: Rule, found: Violation) -> str:
+    """A violation that was accepted, or of which the acceptance was taken back, as one object."""
+    is_accepted = found.status == Violation.Status.ACCEPTED
+    until = found.accepted_until if is_accepted else None
+    answer = {
+        "rule": rule.label,
+        "status": str(found.status),
+        "sample": [{"key": found.key, "actual": found.actual, "expected": found.expected, "evidence": found.evidence}],
+        "accepted_by": found.accepted_by if is_accepted else None,
+        "accepted_because": found.accepted_because if is_accepted else None,
+        "accepted_until": until.isoformat() if until else None,
+    }
+    return json.dumps(list_object("accept", [answer]), ensure_ascii=False)
 
 
 def runs_as_csv(runs: Sequence[Run]) -> str:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from integrity import statuses
 from integrity.keys import as_json
 from integrity.registry import registry
 from integrity.reports import Finding, PlannedChange, Report, RuleReport, Undecided
@@ -34,6 +35,21 @@ def report_object(report: Report) -> dict[str, Any]:
 def error_object(verb: str, message: str, status: str) -> dict[str, Any]:
     """What a program reads when nothing could be done."""
     return {"run": None, "verb": verb, "status": status, "rules": [], "changes": 0, "error": message}
+
+
+def list_object(verb: str, rules: list[dict[str, Any]], *, error: str = "", **more: Any) -> dict[str, Any]:
+    """What a verb answers that opens no run and looks at no row; every object has the same keys."""
+    status = statuses.PARTIAL if error else statuses.CLEAN
+    unseen: dict[str, Any] = {"status": None, "checked": None, "violations": None, "seconds": None, "sample": []}
+    return {
+        "run": None,
+        "verb": verb,
+        "status": status,
+        "rules": [unseen | rule for rule in rules],
+        "changes": 0,
+        "error": error or None,
+        **more,
+    }
 
 
 def _rule(report: RuleReport) -> dict[str, Any]:

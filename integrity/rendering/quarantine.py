@@ -12,7 +12,7 @@ from rich.console import Console
 
 from integrity.models import Quarantined
 from integrity.owners import key_as_told
-from integrity.rendering.machine import lines
+from integrity.rendering.machine import lines, list_object
 from integrity.rendering.terminal import fitting, show
 
 
@@ -32,7 +32,7 @@ def _row(row: Quarantined) -> dict[str, Any]:
 
 def quarantine_as_json(rows: Iterable[Quarantined], total: int) -> str:
     """Rows in quarantine as one object; ``values`` holds each column as PostgreSQL's own text."""
-    answer = {"verb": "quarantine", "total": total, "rows": [_row(row) for row in rows]}
+    answer = list_object("quarantine", [], total=total, rows=[_row(row) for row in rows])
     return json.dumps(answer, ensure_ascii=False)
 
 

@@ -203,6 +203,30 @@ def test_rules_in_json_tell_their_repairs():
     assert in_json("rules", GROUPS)["rules"][0]["repairs"] == ["recompute"]
 
 
+def test_every_object_has_the_same_keys():
+    player = make_surplus()
+    keys = {"run", "verb", "status", "rules", "changes"}
+    accept = ("accept", RULE, "--key", player.pk)
+    asked = [("analyze",), ("rules",), ("runs",), (*accept, "--reason", "x"), (*accept, "--revoke")]
+    answers = [in_json(*words) for words in asked]
+    assert [keys - answer.keys() for answer in answers] == [set()] * 5
+    assert [answer["verb"] for answer in answers] == ["analyze", "rules", "runs", "accept", "accept"]
+    of_rule = {"rule", "status", "checked", "violations", "seconds", "sample"}
+    assert all(of_rule <= rule.keys() for answer in answers for rule in answer["rules"])
+
+
+def test_an_acceptance_in_json_says_what_was_accepted():
+    player = make_surplus()
+    integrity("analyze")
+    words = ("accept", RULE, "--key", player.pk)
+    (accepted,) = in_json(*words, "--reason", "device lost", "--until", "2999-01-31")["rules"]
+    assert (accepted["status"], accepted["accepted_because"]) == ("accepted", "device lost")
+    assert accepted["accepted_until"].startswith("2999-01-31T00:00:00")
+    assert accepted["sample"][0]["key"] == {"id": player.pk}
+    (revoked,) = in_json(*words, "--revoke")["rules"]
+    assert (revoked["status"], revoked["accepted_because"]) == ("open", None)
+
+
 # CSV
 
 

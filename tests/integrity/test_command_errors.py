@@ -208,6 +208,15 @@ def test_a_database_that_is_down_is_one_sentence_without_the_password(db):
     assert "s3cret" not in done.err
 
 
+def test_rules_are_listed_without_a_database_and_their_states_are_unknown(db):
+    done = process("integrity", "rules", "vehicles", "--format", "json", DATABASE_URL=NOWHERE)
+    states = {rule["rule"]: rule["enforcement"] for rule in done.json["rules"]}
+    assert (done.code, done.json["status"]) == (3, "partial")
+    assert (states["vehicles.current_mileage"], states["vehicles.readings_grow"]) == ("unknown", None)
+    assert done.err.startswith("What the database does for the rules is not known. The database 'shop' at 127.0.0.1")
+    assert done.json["error"] == done.err.strip()
+
+
 def test_a_database_that_was_never_migrated_says_how_to(db):
     done = process("integrity", "analyze", "--format", "json", DATABASE_URL=url_of("postgres"))
     assert (done.code, done.json["status"]) == (3, "failed")

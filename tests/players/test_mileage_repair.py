@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from integrity.exceptions import UsageError
-from integrity.models import Change
+from integrity.models import Change, Run
 from integrity.undo import undo
 from players.mileage import ADDS_UP, GROUP_ADDS_UP, STRATEGIES, Selection, analyze_mileage, fix_mileage
 from players.models import Group, HourlyMetric, OpenSession, Player
@@ -319,6 +319,15 @@ def test_the_threshold_limits_what_is_repaired_and_not_what_counts():
     assert (hours(small), hours(large)) == ([(0, Decimal("10.5"))], [(0, 10)])
     assert (report.status, players.violations, players.checked) == ("violated", 1, 2)
     assert players.notes == ["Left alone: 1 with a difference of up to 1 km."]
+
+
+def test_the_records_say_what_the_report_says_of_what_is_below_the_threshold():
+    make_player(stored=10, rides=["10.5"])
+    make_player(stored=10, rides=[12])
+    report = fix_mileage(Selection(threshold=Decimal(1)))
+    run = Run.objects.get(pk=report.run)
+    kept = run.results.get(rule=ADDS_UP)
+    assert (run.status, kept.status, kept.violations, kept.checked) == ("violated", "violated", 1, 2)
 
 
 def test_a_threshold_of_nothing_repairs_the_last_place():

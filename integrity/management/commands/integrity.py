@@ -7,13 +7,21 @@ from datetime import datetime, time
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-from integrity.exceptions import UnknownName, UsageError
+from integrity.exceptions import EngineError, UnknownName, UsageError
 from integrity.keys import Key
-from integrity.management.base import EngineCommand, add_brake, add_django_options, add_format, add_writing, positive
+from integrity.management.base import (
+    EngineCommand,
+    add_brake,
+    add_django_options,
+    add_format,
+    add_writing,
+    explain,
+    positive,
+)
 from integrity.registry import registry
 from integrity.reports import Report
 from integrity.rules.base import Rule
@@ -106,6 +114,7 @@ class Command(EngineCommand):
         accept.add_argument("--key", required=True, metavar="K", help="Which violation.")
         accept.add_argument("--reason", default="", metavar="TEXT", help="Why; required unless --revoke.")
         accept.add_argument("--until", type=_moment, metavar="DATE", help="When it expires (default: never).")
+        accept.add_argument("--format", choices=["table", "json"], default="table", help="How to print it.")
         accept.add_argument("--revoke", action="store_true", help="Take the acceptance back.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -115,15 +124,19 @@ class Command(EngineCommand):
 
     def _rules(self, options: dict[str, Any]) -> None:
         rules = registry.select(options["rules"], options["tag"])
-        states = _states(rules)
+        states, error = _states(rules)
         if options["format"] == "table":
             from integrity.rendering.terminal import print_rules
 
             print_rules(self.console(options), rules, states)
-            return
-        from integrity.rendering.listing import rules_as_csv, rules_as_json
+        else:
+            from integrity.rendering.listing import rules_as_csv, rules_as_json
 
-        self.stdout.write(rules_as_json(rules, states) if options["format"] == "json" else rules_as_csv(rules, states))
+            as_json = options["format"] == "json"
+            self.stdout.write(rules_as_json(rules, states, error) if as_json else rules_as_csv(rules, states))
+        if error:
+            self.stderr.write(error)
+            raise SystemExit(EngineError.exit_code)
 
     def _analyze(self, options: dict[str, Any]) -> None:
         from integrity.engine import analyze
@@ -256,10 +269,17 @@ class Command(EngineCommand):
         (rule,) = [registry.get(label) for label in options["rules"]]
         key = rule.parse_key(options["key"])
         if options["revoke"]:
-            revoke(rule, key)
+            found = revoke(rule, key)
+        else:
+            found = accept(rule, key, by=default_actor(), because=options["reason"], until=options["until"])
+        if options["format"] == "json":
+            from integrity.rendering.listing import accepted_as_json
+
+            self.stdout.write(accepted_as_json(rule, found))
+            return
+        if options["revoke"]:
             self.stdout.write(f"{rule.label} at {options['key']} counts again.")
             return
-        found = accept(rule, key, by=default_actor(), because=options["reason"], until=options["until"])
         until = f"until {found.accepted_until:%Y-%m-%d %H:%M %Z}" if found.accepted_until else "until it is revoked"
         self.stdout.write(f"{rule.label} at {options['key']} is accepted {until}.")
 
@@ -319,13 +339,20 @@ def _strategy(rule: Rule, wanted: str | None, *, alone: bool) -> str:
     return rule.strategy(wanted)[0]
 
 
-def _states(rules: list[Rule]) -> dict[str, str]:
-    """What the database does for each rule; it is not asked where nothing is declared to be enforced."""
+def _states(rules: list[Rule]) -> tuple[dict[str, str], str]:
+    """What the database does for each rule; and why that is not known, where the database cannot be asked.
+
+    It is not asked where nothing is declared to be enforced.
+    """
     if not any(rule.enforce for rule in rules):
-        return {rule.label: "" for rule in rules}
+        return {rule.label: "" for rule in rules}, ""
     from integrity.enforcement.states import state
 
-    return {rule.label: state(rule) for rule in rules}
+    try:
+        return {rule.label: state(rule) for rule in rules}, ""
+    except (DatabaseError, InterfaceError) as error:
+        unknown = {rule.label: "unknown" if rule.enforce else "" for rule in rules}
+        return unknown, f"What the database does for the rules is not known. {explain(error)[0]}"
 
 
 def _database(alias: str) -> str:
