@@ -5,6 +5,7 @@ from integrity.repairs.adjust import Adjust
 from integrity.repairs.clear import Clear
 from integrity.repairs.copy import Copy
 from integrity.repairs.keep_one import KeepOne
+from integrity.repairs.merge import Merge
 from integrity.repairs.quarantine import Quarantine
 from integrity.repairs.recompute import Recompute
 from integrity.repairs.relink import Mapping, Named, Owned, Relink, Search, Shift, Step
@@ -28,6 +29,7 @@ __all__ = [
     "Latest",
     "Mapping",
     "Named",
+    "Merge",
     "Ordered",
     "Owned",
     "PerKey",

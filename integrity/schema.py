@@ -147,19 +147,38 @@ def foreign_keys_to(table: str, connection: Any) -> list[ForeignKey]:
     ]
 
 
-def unique_columns(table: str, column: str, connection: Any) -> list[tuple[str, ...]]:
-    """The columns of each unique index of a table that a column is part of; partial and expression indexes left out."""
+@dataclass(frozen=True)
+class UniqueIndex:
+    """A unique index: what may occur once together."""
+
+    parts: tuple[str, ...]
+    """Its other columns and expressions, as PostgreSQL writes them."""
+    condition: str
+    """Of which rows it speaks; empty for all."""
+    nulls_equal: bool
+
+
+def unique_indexes(table: str, column: str, connection: Any) -> list[UniqueIndex]:
+    """The unique indexes of a table that a column is part of."""
     rows = fetch(
         connection,
         Statement(
-            "SELECT array(SELECT attname::text FROM unnest(i.indkey::int2[]) AS n"
-            "  JOIN pg_attribute ON attrelid = i.indrelid AND attnum = n ORDER BY attnum) AS cols"
-            " FROM pg_index i WHERE indrelid = to_regclass(quote_ident(%s)) AND indisunique AND indpred IS NULL"
-            " AND indexprs IS NULL ORDER BY indexrelid",
-            (table,),
+            "SELECT array(SELECT pg_get_indexdef(i.indexrelid, n::int, true)"
+            "  FROM generate_series(1, i.indnkeyatts) AS n WHERE i.indkey[n - 1] <> a.attnum ORDER BY n) AS parts,"
+            " COALESCE(pg_get_expr(i.indpred, i.indrelid), '') AS condition, i.indnullsnotdistinct AS nulls_equal"
+            " FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = %s"
+            " WHERE i.indrelid = to_regclass(quote_ident(%s)) AND i.indisunique AND i.indislive"
+            " AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]) ORDER BY i.indexrelid",
+            (column, table),
         ),
     )
-    return [tuple(row["cols"]) for row in rows if column in row["cols"]]
+    return [UniqueIndex(tuple(row["parts"]), row["condition"], row["nulls_equal"]) for row in rows]
+
+
+def is_table(table: str, connection: Any) -> bool:
+    """True for a table that is there, and that is no view."""
+    found = "SELECT FROM pg_class WHERE oid = to_regclass(quote_ident(%s)) AND relkind IN ('r', 'p')"
+    return bool(fetch(connection, Statement(found, (table,))))
 
 
 @dataclass(frozen=True)

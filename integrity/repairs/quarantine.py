@@ -11,6 +11,7 @@ from integrity.exceptions import WrongDeclaration
 from integrity.keys import columns_of
 from integrity.repairs.base import DELETE, QUARANTINED, Repair, Write
 from integrity.repairs.keep_one import keep_problems, removal
+from integrity.repairs.referrers import referring_models
 from integrity.scope import Scope
 from integrity.statement import Part, compose, joined, name, value
 
@@ -33,7 +34,7 @@ class Quarantine(Repair):
     follows_reference = True
 
     def writes(self, rule: Rule) -> list[type[Model]]:
-        return [rule.model]
+        return [rule.model, *(referring_models(rule.model) if rule.kind == "unique" else [])]
 
     def problems(self, rule: Rule) -> Iterable[WrongDeclaration]:
         if rule.kind not in KINDS:

@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from django.db.models import F
+from django.db.models import Case, Count, F, When
 from django.db.models.functions import Lower
 
 from integrity import Unique
@@ -124,3 +124,33 @@ def test_a_repetition_that_a_total_needs_is_refused():
         report = repair([(rule, "keep_one")])
     assert (report.status, toy.Entry.objects.count()) == ("refused", 2)
     assert total.label in report.rules[0].error
+
+
+def most_complete():
+    """How many of the columns say something."""
+    filled = [Case(When(**{f"{column}__isnull": False}, then=1), default=0) for column in ("branch", "highest", "mean")]
+    return (filled[0] + filled[1] + filled[2]).desc()
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        pytest.param("touched_at", "oldest", id="the oldest"),
+        pytest.param("-touched_at", "newest", id="the newest"),
+        pytest.param(most_complete(), "complete", id="the most complete"),
+        pytest.param(Count("entries").desc(), "popular", id="the one that most children point at"),
+        pytest.param([Count("entries") + Count("tags"), "-id"], "newest", id="the one that the fewest point at"),
+    ],
+)
+def test_any_expression_says_which_row_is_kept(keep, kept):
+    rows = {name: make_account(name="a") for name in ("oldest", "complete", "popular", "newest")}
+    for day, account in enumerate(rows.values()):
+        account.touched_at = DAY + datetime.timedelta(day)
+        account.save()
+    toy.Account.objects.filter(pk=rows["complete"].pk).update(highest=1, mean=1)
+    make_entries(1, 2, account=rows["popular"])
+    make_entries(3, account=rows["oldest"])
+    toy.Tag.objects.create(target=rows["complete"], weight=1)
+    report = keep_one(unique(toy.Account, ["name"], keep=keep))
+    assert (report.status, toy.Account.objects.get()) == ("clean", rows[kept])
+    assert toy.Entry.objects.filter(account=rows[kept]).count() == 3

@@ -261,3 +261,6 @@ class OldLine(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["order", "number"], name="toy_one_old_line")]
+
+
+from tests.toy import crews  # noqa: E402, F401  (models of the same app, in a file of their own)
