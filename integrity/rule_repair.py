@@ -265,7 +265,7 @@ class RuleRepair:
             raise Refused(
                 f"{tables} is empty, and of the rows that break {self.rule.label} {unsaid} would be recomputed from"
                 f" nothing: {fields} of them say nothing either. Nothing was written. Restore the rows first, fill in"
-                " one of these columns, or name by --key what is to be repaired."
+                " one of these columns, or repair the others alone, by their keys."
             )
 
     def _from_nothing(self, said: Sequence[Sequence[str]]) -> int:

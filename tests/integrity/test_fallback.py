@@ -38,8 +38,8 @@ def test_a_key_without_one_stops_the_repair_with_the_columns_that_may_say_it():
     make_account(last_amount=3)
     assert refused(last_amount(name="last")) == (
         "toy_entry is empty, and of the rows that break toy.last 1 would be recomputed from nothing: mean, highest of"
-        " them say nothing either. Nothing was written. Restore the rows first, fill in one of these columns, or name"
-        " by --key what is to be repaired."
+        " them say nothing either. Nothing was written. Restore the rows first, fill in one of these columns, or repair"
+        " the others alone, by their keys."
     )
 
 
