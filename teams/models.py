@@ -123,6 +123,22 @@ class Team(models.Model):
         return self.name
 
 
+class TeamKey(models.Model):
+    """Which team a number stood for: its natural key in words, which a later import does not change."""
+
+    team_id = models.BigIntegerField()
+    league = models.CharField(max_length=100, help_text="The provider's name of the league.")
+    club = models.CharField(max_length=200)
+    series = models.CharField(max_length=100)
+    since = made_at()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team_id", "league", "club", "series"], name="unique_team_key")]
+
+    def __str__(self) -> str:
+        return f"{self.team_id}: {self.club} {self.series} in {self.league}"
+
+
 class TeamMembership(models.Model):
     """That somebody plays for a team. The import keeps it: it follows the team."""
 
@@ -237,20 +253,12 @@ class PracticeTime(OfTeam, models.Model):
     start_time = models.TimeField()
     end_time = models.TimeField(null=True, blank=True)
     location = models.CharField(max_length=200, blank=True, default="", db_default="")
-    league = models.ForeignKey(
-        League, models.PROTECT, null=True, blank=True, db_index=False, related_name="practice_times"
-    )
+    league = models.ForeignKey(League, models.PROTECT, db_index=False, related_name="practice_times")
     created_at = made_at()
 
     class Meta:
         db_table = "practice_times"
         constraints = [
-            models.UniqueConstraint(
-                fields=["team", "day_of_week", "start_time", "end_time", "location"],
-                nulls_distinct=False,
-                name="unique_practice_time",
-                violation_error_message="The team practises there at this time already.",
-            ),
             models.CheckConstraint(
                 condition=Q(day_of_week__gte=1, day_of_week__lte=7),
                 name="practice_day_is_a_weekday",

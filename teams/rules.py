@@ -4,14 +4,42 @@ from typing import Any
 
 from django.db.models import Model
 
-from integrity import Clear, References, Unique
-from teams.models import CaptainMessage, Match, Poll, PollResponse, PracticeTime, Team
+from integrity import Clear, Mapping, Named, Owned, Quarantine, References, Relink, Shift, Step, Unique
+from teams.models import CaptainMessage, Match, Poll, PollResponse, PracticeTime, Team, TeamKey, TeamMembership
 
 
-def leads_to_a_team(model: type[Model], column: str, *, name: str, because: str, **options: Any) -> References:
+def team_meant(**texts: str | None) -> Relink:
+    """What tells which team a number meant that leads nowhere; `texts` is by model the column that may name it."""
+    text = {model: texts.get(model.__name__) for model in (Poll, CaptainMessage, PracticeTime, Match)}
+    steps: list[Step] = [
+        Mapping(
+            TeamKey, old="team_id", by={"league": "league__league_id", "club": "club__name", "series": "series__name"}
+        ),
+        Shift(),
+        Named(text, names=["series__name"], narrowed_by=["club__name", "league__name"]),
+        Owned(
+            {Poll: "created_by", CaptainMessage: "captain", PracticeTime: None, Match: None},
+            members=TeamMembership,
+            user="user",
+            target="team",
+            primary="is_primary",
+            within="league",
+            its={Poll: None, CaptainMessage: None, PracticeTime: "league", Match: "league"},
+        ),
+    ]
+    return Relink(by=steps)
+
+
+def leads_to_a_team(model: type[Model], column: str, relink: Relink, **options: Any) -> References:
     """The number of a team, which no constraint keeps."""
-    return References(model, column, to=Team, name=name, because=because, tags=["teams", "orphans"], **options)
+    repairs = {"relink": relink, "quarantine": Quarantine()}
+    if model._meta.get_field(column).null:
+        repairs["nullify"] = Clear()
+    return References(model, column, to=Team, tags=["teams", "orphans"], repairs=repairs, **options)
 
+
+# A number that leads nowhere meant one team, whatever points at it: what members wrote is asked together.
+written = team_meant(Poll="question", CaptainMessage="message")
 
 rules = [
     Unique(
@@ -20,6 +48,7 @@ rules = [
         name="team_is_one",
         because="A club has one team of a series in a league.",
         tags=["teams", "duplicates"],
+        enforce=True,
     ),
     Unique(
         PracticeTime,
@@ -28,40 +57,45 @@ rules = [
         name="practice_time_is_one",
         because="A team practises once at a time and place; the first entry is the true one.",
         tags=["teams", "duplicates"],
+        enforce=True,
     ),
     leads_to_a_team(
         Poll,
         "team",
+        written,
         name="poll_has_its_team",
         because="A poll that points at no team is seen by nobody who should answer it.",
-        repairs={"nullify": Clear()},
     ),
     leads_to_a_team(
         CaptainMessage,
         "team",
+        written,
         name="message_has_its_team",
         because="A message that points at no team reaches nobody.",
     ),
     leads_to_a_team(
+        PracticeTime,
+        "team",
+        written,
+        agreeing={"league_id": "league_id"},
+        name="practice_time_has_its_team",
+        because="A practice time that points at no team, or at one of another league, is on nobody's week.",
+    ),
+    leads_to_a_team(
         Match,
         "home_team",
+        team_meant(Match="home_text"),
+        agreeing={"league_id": "league_id"},
         name="home_team_is_there",
-        because="A match is on the schedule of both teams.",
-        repairs={"nullify": Clear()},
+        because="A match is on the schedule of both its teams, which are of its league.",
     ),
     leads_to_a_team(
         Match,
         "away_team",
+        team_meant(Match="away_text"),
+        agreeing={"league_id": "league_id"},
         name="away_team_is_there",
-        because="A match is on the schedule of both teams.",
-        repairs={"nullify": Clear()},
-    ),
-    leads_to_a_team(
-        PracticeTime,
-        "team",
-        name="practice_time_has_its_team",
-        because="A practice time that points at no team is on nobody's week.",
-        repairs={"nullify": Clear()},
+        because="A match is on the schedule of both its teams, which are of its league.",
     ),
     References(
         PollResponse,

@@ -11,7 +11,9 @@ from teams.test_data import figures
 from teams.test_data.figures import BadArgument
 
 # What waits to be checked at the end of the transaction would be in the way.
-UNPROTECT = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; ALTER TABLE practice_times DROP CONSTRAINT IF EXISTS unique_practice_time"
+UNPROTECT = (
+    "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; DROP INDEX IF EXISTS teams_practice_time_is_one_once"
+)
 # Restored backups carry the time of their restore, all else is the same. The first entry is the true one.
 VARIANTS = """
     CREATE TEMP TABLE practice_variants ON COMMIT DROP AS

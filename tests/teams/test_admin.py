@@ -172,7 +172,7 @@ def test_a_practice_time_is_entered_once(admin_client):
     row = {"team": team.pk, "league": team.league_id, "day_of_week": 1, "start_time": "18:00", "end_time": "19:30"}
     assert admin_client.post(url("practicetime", "add"), row).status_code == 302
     answer = admin_client.post(url("practicetime", "add"), row)
-    assert "The team practises there at this time already." in text(answer)
+    assert "already exists" in text(answer)
     assert PracticeTime.objects.count() == 1
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from integrity.rules.base import Rule
     from integrity.rules.references import References
 
+_NOTHING_EARLIER = "SELECT NULL::text AS old, NULL::text AS new, '' AS by, 0 AS integrity_run WHERE false"
+
 
 class Relink(Repair):
     """``Relink(by=[Mapping(...), Shift(...), Named(...), Owned(...)])`` on one References rule or on several.
@@ -115,7 +117,7 @@ class Relink(Repair):
         To be called in a transaction; it makes temporary tables and writes nothing else.
         """
         search = Search(self.sharing(rule), using)
-        known = Earlier(earlier or Statement("SELECT '' AS old, '' AS new, '' AS by, 0 AS integrity_run WHERE false"))
+        known = Earlier(earlier or Statement(_NOTHING_EARLIER))
         found = Collection(search, known, self.by, margin=self.margin, merge=self.merge).verdicts()
         search.drop()
         return found
