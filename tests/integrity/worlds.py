@@ -10,7 +10,7 @@ from decimal import Decimal
 from django.db import connection
 from django.db.models import Model, Sum
 
-from integrity import Adjust, Agrees, Copy, Derived, Trim
+from integrity import Adjust, Agrees, Copy, Derived, Named, References, Relink, Shift, Trim
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
@@ -18,6 +18,7 @@ from integrity.reports import Report
 from integrity.rules.base import Rule
 from integrity.undo import undo
 from tests.toy import models as toy
+from tests.toy.teams import League, Message, Series, Team, Town
 
 DAY = datetime.date(2026, 3, 2)
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -66,6 +67,21 @@ def make_twins(number: int = 11) -> None:
     for model, moment in ((toy.Profile, LONG_AGO), (toy.OldProfile, LONG_AGO + datetime.timedelta(1))):
         model._base_manager.update(created_at=LONG_AGO, updated_at=moment)
     toy.OldProfile.objects.filter(owner=1).update(updated_at=LONG_AGO)
+
+
+def make_messages(number: int = 11) -> None:
+    """Messages to teams that moved by 500; the first knows its team. Most name it, the others lie between those."""
+    league, town = League.objects.create(id=1, code="APTA"), Town.objects.create(id=1, name="Winnetka")
+    Series.objects.bulk_create(Series(id=i, name=f"Series {i}") for i in range(1, number + 1))
+    Team.objects.bulk_create(Team(id=600 + i, town=town, series_id=i, league=league) for i in range(1, number + 1))
+    Message.objects.bulk_create(
+        Message(
+            id=i,
+            team_id=601 if i == 1 else 100 + (i + 5) % 10 + 2,
+            text="When?" if i in (8, 9, 10) else f"Series {(i + 5) % 10 + 2}",
+        )
+        for i in range(1, number + 1)
+    )
 
 
 def _named(rule: Rule) -> Rule:
@@ -131,6 +147,23 @@ WORLDS = {
         (toy.Profile, toy.OldProfile, toy.Account),
         "toy_profile",
         "member_id, city, level, created_at, updated_at",
+    ),
+    "messages": World(
+        _named(
+            References(
+                Message,
+                "team_id",
+                to=Team,
+                name="message_of_the_world",
+                because="The toy says so.",
+                repairs={"relink": Relink(by=[Named("text", names=["series__name"]), Shift(at_least=5)])},
+            )
+        ),
+        "relink",
+        make_messages,
+        (Message, Team, Series, Town, League),
+        "toy_message",
+        "id, team_id",
     ),
 }
 
