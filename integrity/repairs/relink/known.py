@@ -70,7 +70,7 @@ class Agreeing(Step):
         return joined(" UNION ALL ", parts) if parts else None
 
     def _of(self, search: Search, rule: References) -> Statement:
-        own = {f"a{i}": {rule.model: column} for i, column in enumerate(rule.agreeing)}
+        own = {f"a{i}": column for i, column in enumerate(rule.agreeing)}
         columns = [name(column) for column in own]
         listed = joined(", ", (compose("w.{c}", c=column) for column in columns))
         same = joined(" AND ", (compose("t.{c} = w.{c}", c=column) for column in columns))
@@ -84,7 +84,7 @@ class Agreeing(Step):
             columns=value(", ".join(rule.agreeing)),
             counted=count_in_words(Statement("w.rows"), "row", "rows"),
             listed=listed,
-            witnesses=search.witnesses(own),
+            witnesses=search.witnesses_of(rule, own),
             pairs=search.pairs,
             targets=search.targets(**{f"a{i}": column for i, column in enumerate(rule.agreeing.values())}),
             same=same,

@@ -9,7 +9,7 @@ from django.db.models import F
 
 from integrity.exceptions import WrongDeclaration
 from integrity.paths import resolve
-from integrity.repairs.relink.step import ByModel, Search, Step, count_in_words, one_row, problems_of
+from integrity.repairs.relink.step import Paths, Search, Step, count_in_words, one_row, problems_of
 from integrity.repairs.relink.words import words
 from integrity.statement import Statement, compose, from_queryset, joined, name, value
 
@@ -38,7 +38,7 @@ class Named(Step):
 
     def __init__(
         self,
-        text: ByModel,
+        text: Paths,
         *,
         names: Sequence[str],
         narrowed_by: Sequence[str] = (),
@@ -50,7 +50,7 @@ class Named(Step):
 
     def problems(self, rule: References) -> Iterable[WrongDeclaration]:
         assert rule.to is not None
-        yield from problems_of(self, "text", self.text, rule.model)
+        yield from problems_of(self, "text", self.text, rule)
         if not self.names:
             yield WrongDeclaration(f"has the step {self.label!r} without names", "Give names=[path, ...].")
         for path in (*self.names, *self.narrowed_by):

@@ -9,8 +9,8 @@ from django.db.models import F, Model, Q
 
 from integrity.exceptions import WrongDeclaration
 from integrity.paths import resolve
-from integrity.repairs.relink.step import ByModel, Search, Step, count_in_words, one_row, problems_of
-from integrity.statement import Statement, compose, from_queryset
+from integrity.repairs.relink.step import Paths, Search, Step, count_in_words, one_row, path_of, problems_of
+from integrity.statement import Statement, compose, from_queryset, joined
 
 if TYPE_CHECKING:
     from integrity.rules.references import References
@@ -30,14 +30,14 @@ class Owned(Step):
 
     def __init__(
         self,
-        owner: ByModel,
+        owner: Paths,
         *,
         members: type[Model],
         user: str,
         target: str,
         primary: str | None = None,
         within: str | None = None,
-        its: ByModel | None = None,
+        its: Paths | None = None,
         where: Q | None = None,
         **options: Any,
     ) -> None:
@@ -47,7 +47,7 @@ class Owned(Step):
 
     def problems(self, rule: References) -> Iterable[WrongDeclaration]:
         assert rule.to is not None
-        yield from problems_of(self, "owner", self.owner, rule.model)
+        yield from problems_of(self, "owner", self.owner, rule)
         for what, column in (("user", self.user), ("target", self.target), ("primary", self.primary)):
             if column is not None:
                 yield from one_row(self, what, self.members, column)
@@ -57,8 +57,7 @@ class Owned(Step):
             return
         if self.within is None:
             yield WrongDeclaration(f"has the step {self.label!r} with its= and without within=", "Give both.")
-        its = self.its if isinstance(self.its, str) else self.its.get(rule.model)
-        if its is not None:
+        if (its := path_of(self.its, rule)) is not None:
             yield from one_row(self, "its", rule.model, its)
 
     def ballots(self, search: Search) -> Statement:
@@ -84,16 +83,16 @@ class Owned(Step):
         """The owner of each referring row, and its own ``within``."""
         parts = []
         for rule in search.rules:
-            own = {"owner": {rule.model: _path(self.owner, rule.model)}}
-            if (its := _path(self.its, rule.model)) is not None:
-                own["its"] = {rule.model: its}
-            rows = search.witnesses(own)
-            its_column = Statement("w.its::text" if its is not None else "NULL::text")
-            parts.append(compose("SELECT w.old, w.owner::text, {its} AS its FROM ({w}) AS w", its=its_column, w=rows))
-        union = Statement("")
-        for part in parts:
-            union = compose("{u} UNION ALL {p}", u=union, p=part) if union.text else part
-        return union
+            paths = {"owner": path_of(self.owner, rule), "its": path_of(self.its, rule)}
+            own = {column: path for column, path in paths.items() if path is not None}
+            if "owner" in own:
+                its = Statement("w.its::text" if "its" in own else "NULL::text")
+                rows = search.witnesses_of(rule, own)
+                parts.append(compose("SELECT w.old, w.owner::text, {its} AS its FROM ({w}) AS w", its=its, w=rows))
+        nothing = compose(
+            "SELECT NULL::{type} AS old, NULL::text AS owner, NULL::text AS its WHERE false", type=search.type
+        )
+        return joined(" UNION ALL ", parts) if parts else nothing
 
     def _members(self, search: Search) -> Statement:
         """Memberships of rows that are there: ``owner``, ``target``, ``first`` and ``within``."""
@@ -112,9 +111,3 @@ class Owned(Step):
             targets=search.targets(**({"within": self.within} if self.within is not None else {})),
             type=search.type,
         )
-
-
-def _path(declared: ByModel | None, model: type[Model]) -> str | None:
-    if declared is None or isinstance(declared, str):
-        return declared
-    return declared.get(model)

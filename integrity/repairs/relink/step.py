@@ -18,8 +18,9 @@ from integrity.statement import Part, Statement, as_statement, compose, from_que
 if TYPE_CHECKING:
     from integrity.rules.references import References
 
-ByModel = str | Mapping[type[Model], str | None]
-"""A lookup path of the referring rows: one for all models, or one for each; None where a model has none."""
+Paths = str | Mapping[type[Model] | tuple[type[Model], str], str | None]
+"""A lookup path of the referring rows: one for all of them, or one for each model, or for each (model, column) where a
+model refers by several; None where there is none."""
 
 _numbers = itertools.count()
 
@@ -69,23 +70,27 @@ class Search:
         """A SELECT of every row that may be meant: ``target``, its id, and a column for each lookup path."""
         return self._selected(self.target._base_manager.all(), self.on, "target", paths)
 
-    def witnesses(self, paths: Mapping[str, ByModel]) -> Statement:
+    def witnesses(self, paths: Mapping[str, Paths]) -> Statement:
         """A SELECT of every row that refers to nothing or to a wrong row: ``old``, and a column for each lookup path.
 
-        Rows of a model for which a path is None are left out.
+        Rows for which a path is None are left out.
         """
         parts = []
         for rule in self.rules:
-            own = {column: path_of(declared, rule.model) for column, declared in paths.items()}
-            if None not in own.values():
-                parts.append(self._selected(rule.rows(), rule.columns[0], "old", own))
+            own = {column: path for column, declared in paths.items() if (path := path_of(declared, rule)) is not None}
+            if len(own) == len(paths):
+                parts.append(self.witnesses_of(rule, own))
         return joined(" UNION ALL ", parts) if parts else self._nothing(paths)
+
+    def witnesses_of(self, rule: References, paths: Mapping[str, str]) -> Statement:
+        """The same for the rows of one rule."""
+        return self._selected(rule.rows(), rule.columns[0], "old", paths)
 
     def _nothing(self, columns: Iterable[str]) -> Statement:
         empty = joined("", (compose(", NULL::text AS {c}", c=name(column)) for column in columns))
         return compose("SELECT NULL::{type} AS old{empty} WHERE false", type=self.type, empty=empty)
 
-    def _selected(self, rows: Any, id_: str, called: str, paths: Mapping[str, Any]) -> Statement:
+    def _selected(self, rows: Any, id_: str, called: str, paths: Mapping[str, str]) -> Statement:
         found = rows.using(self.using).values(
             integrity_id=F(id_), **{f"integrity_{column}": F(path) for column, path in paths.items()}
         )
@@ -143,22 +148,30 @@ class Step(ABC):
         return ()
 
 
-def path_of(declared: ByModel, model: type[Model]) -> str | None:
-    """The path that is declared for a model. None also where none is declared, which problems_of() has told."""
-    return declared if isinstance(declared, str) else declared.get(model)
+def path_of(declared: Paths | None, rule: References) -> str | None:
+    """The path that is declared for the rows of a rule. None also where none is, which problems_of() has told."""
+    if declared is None or isinstance(declared, str):
+        return declared
+    return next((declared[key] for key in _keys_of(rule) if key in declared), None)
 
 
-def problems_of(step: Step, what: str, declared: ByModel, model: type[Model]) -> Iterable[WrongDeclaration]:
+def _keys_of(rule: References) -> list[Any]:
+    column = rule.columns[0]
+    field: Any = rule.model._meta.get_field(column)
+    return [(rule.model, field.name), (rule.model, column), rule.model]
+
+
+def problems_of(step: Step, what: str, declared: Paths, rule: References) -> Iterable[WrongDeclaration]:
     """What is wrong with the paths that a step declares for the referring rows."""
-    if not isinstance(declared, str) and model not in declared:
+    label = rule.model._meta.label
+    if not isinstance(declared, str) and not any(key in declared for key in _keys_of(rule)):
         yield WrongDeclaration(
-            f"has the step {step.label!r}, whose {what} names no column of {model._meta.label}",
-            f"Add {{{model.__name__}: ...}}, or None where it has none.",
+            f"has the step {step.label!r}, whose {what} names no column of {label}",
+            f"Add {{{rule.model.__name__}: ...}}, or None where it has none.",
         )
-        return
-    path = path_of(declared, model)
+    path = path_of(declared, rule)
     if path is not None:
-        yield from one_row(step, what, model, path)
+        yield from one_row(step, what, rule.model, path)
 
 
 def one_row(step: Step, what: str, model: type[Model], path: str) -> Iterable[WrongDeclaration]:
