@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from integrity import leases, records, statuses
 from integrity.conf import conf
-from integrity.enforcement.base import ENFORCED, GUARDED, Step
+from integrity.enforcement.base import ENFORCED, GUARDED, RETIRED, Step
 from integrity.enforcement.states import found
 from integrity.enforcement.ways import enforcement_of
 from integrity.exceptions import EngineError, LostRun, Refused, UsageError, sentence
@@ -107,6 +107,9 @@ class _Work:
 
     def _enforce(self) -> None:
         before = found(self.rule).state
+        if before == RETIRED:
+            self.report.status = statuses.RETIRED
+            return
         if before not in (GUARDED, ENFORCED):
             self.way.refuse(DEFAULT_DB_ALIAS)
             if self.way.dirty == "refuse" or (self.way.dirty == "ask" and not self.accept_dirty):

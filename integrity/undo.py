@@ -14,12 +14,14 @@ from django.db.models import Case, Count, QuerySet, Value, When
 
 from integrity import leases, records, restore, statuses
 from integrity.conf import conf
+from integrity.enforcement.states import refuse_while_mirrored
 from integrity.exceptions import EngineError, LostRun, Refused, UnknownName, UsageError, sentence
 from integrity.keys import Key, stored
 from integrity.look import look
 from integrity.models import Change, Run
 from integrity.observer import Observer
 from integrity.owners import changes_for
+from integrity.registry import registry
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.reports import Conflict, Report, RuleReport, rows
 from integrity.rules.base import Rule
@@ -189,6 +191,7 @@ class _Undo:
 
     def _check_columns(self) -> None:
         """Refuse rather than guess when a column is gone or has another type now."""
+        refuse_while_mirrored(rule for rule in registry if rule.label in self.by_rule)
         for table in self._waiting().order_by().values_list("table", flat=True).distinct():
             now = {column.name: column.type for column in columns(table, self.connection)}
             for column, then in self.of.options["columns"].get(table, {}).items():

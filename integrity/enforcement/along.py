@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
 from integrity.enforcement.ways import enforced
 from integrity.keys import Key
 from integrity.rules.base import Rule
+from integrity.schema import is_retired
 from integrity.scope import Scope
 from integrity.statement import Statement, fetch, from_queryset
 from integrity.touched import touched
@@ -21,7 +23,7 @@ Rows = tuple[type[Model], Statement]
 def models_along(rules: Iterable[Rule], models: Iterable[type[Model]]) -> set[type[Model]]:
     """These models, and those of which a write to them makes triggers write rows, and so on."""
     kept, found = _kept(rules), set(models)
-    while more := {rule.model for rule in kept if any(_reads(rule, model) for model in found)} - found:
+    while more := {root for rule in kept if any(_reads(rule, m) for m in found) for root in rule.roots()} - found:
         found |= more
     return found
 
@@ -36,13 +38,14 @@ def rows_along(rules: Iterable[Rule], rows: Sequence[Rows], connection: Any) -> 
             keys = {tuple(row.values()) for row in fetch(connection, statement)} - known if statement else set()
             if keys:
                 known.update(keys)
-                kept = rule.restrict(rule.model._base_manager.using(connection.alias), Scope.of(sorted(keys, key=str)))
-                found.append((rule.model, from_queryset(kept, connection.alias)))
+                for root in rule.roots():
+                    kept = rule.restrict(root._base_manager.using(connection.alias), Scope.of(sorted(keys, key=str)))
+                    found.append((root, from_queryset(kept, connection.alias)))
     return found
 
 
 def _kept(rules: Iterable[Rule]) -> list[Rule]:
-    return [way.rule for way in enforced(rules) if way.writes]
+    return [way.rule for way in enforced(rules) if way.writes and not is_retired(way.rule, DEFAULT_DB_ALIAS)]
 
 
 def _reads(rule: Rule, model: type[Model]) -> bool:

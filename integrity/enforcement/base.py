@@ -14,6 +14,8 @@ from integrity.rules.base import Rule
 from integrity.statement import Statement
 
 MISSING, GUARDED, ENFORCED, OUTDATED, DISABLED = "missing", "guarded", "enforced", "outdated", "disabled"
+RETIRED = "retired"
+"""A table has gone by design, and with it what was to be kept true."""
 
 
 class Found(NamedTuple):
@@ -47,6 +49,8 @@ class Enforcement(ABC):
     needs_pgtrigger: ClassVar[bool] = False
     writes: ClassVar[bool] = False
     """True when it writes rows of the rule in answer to writes of others."""
+    mirrors: ClassVar[bool] = False
+    """True when it does so in either direction, so that taking a write back in one table takes it back in both."""
 
     def __init__(self, rule: Any) -> None:
         self.rule = rule

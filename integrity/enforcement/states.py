@@ -8,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity.enforcement.base import ENFORCED, GUARDED, Found
 from integrity.enforcement.ways import enforced, enforcement_of
+from integrity.exceptions import Refused
 from integrity.models import Enforcement
 from integrity.rules.base import Rule
 
@@ -36,3 +37,13 @@ def kept_columns(rules: Iterable[Rule], table: str) -> set[str]:
         if way.writes and way.rule.model._meta.db_table == table and state(way.rule) in (GUARDED, ENFORCED)
         for column in way.kept_columns()
     }
+
+
+def refuse_while_mirrored(rules: Iterable[Rule]) -> None:
+    """Raise Refused where triggers would bring what is put back into one table to the other one."""
+    for way in enforced(rules):
+        if way.mirrors and way.remove(DEFAULT_DB_ALIAS):
+            raise Refused(
+                f"Triggers bring what is put back to the other table of {way.rule.label}. Nothing was written. Take them"
+                f" away first: manage.py integrity enforce {way.rule.label} --remove"
+            )

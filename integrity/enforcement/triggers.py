@@ -11,6 +11,7 @@ from integrity.enforcement.body import body, declarations, ways_to
 from integrity.enforcement.names import NEW, OLD, shortened
 
 if TYPE_CHECKING:
+    from integrity.rules.base import Rule
     from integrity.rules.derived import Derived
 
 Referencing: Any = pgtrigger.Referencing
@@ -99,7 +100,7 @@ class Keep(pgtrigger.Trigger):
         return KeepTrigger(name=self.name, sql=sql)
 
 
-def trigger_name(rule: Derived, event: str) -> str:
+def trigger_name(rule: Rule, event: str) -> str:
     """A name of at most 47 characters that is unique for the rule and the event."""
     return f"{shortened(f'{rule.app}_{rule.name}', 37)}_{event}"
 

@@ -28,6 +28,10 @@ def enforcement_of(rule: Rule) -> Enforcement:
             from integrity.enforcement.kept import Kept
 
             return Kept(rule)
+        case "agrees":
+            from integrity.enforcement.mirrored import Mirrored
+
+            return Mirrored(rule)
     raise WrongDeclaration(f"the kind {rule.kind!r} is not enforced by the database", "Leave enforce= out.")
 
 

@@ -11,7 +11,7 @@ from integrity.exceptions import WrongDeclaration
 from integrity.paths import Path, resolve, rewritten
 from integrity.reports import Finding
 from integrity.rules.agrees_pairs import MODIFIED, ONLY_LEFT, ONLY_RIGHT, Pairs
-from integrity.rules.agrees_problems import declaration_problems
+from integrity.rules.agrees_problems import declaration_problems, mirror_problems
 from integrity.rules.base import Rule
 from integrity.rules.comparison import Tolerance
 from integrity.scope import Scope
@@ -144,6 +144,9 @@ class Agrees(Rule):
 
     def problems(self) -> Iterable[WrongDeclaration]:
         return declaration_problems(self)
+
+    def enforcement_problems(self) -> Iterable[WrongDeclaration]:
+        return mirror_problems(self)
 
     # The right side
 

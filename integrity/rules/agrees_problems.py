@@ -9,7 +9,9 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Field, Model, Q, UniqueConstraint
 
+from integrity.defaults import unplanned
 from integrity.exceptions import WrongDeclaration
+from integrity.keys import column_of
 from integrity.paths import lookups, resolve
 from integrity.rules.comparison import is_measure
 
@@ -135,3 +137,19 @@ def _condition(rule: Agrees) -> Iterable[WrongDeclaration]:
                 f"{lookup!r} is not a field that both tables have",
                 "where= and settle= are asked of either row of a pair: name fields of on= or fields=.",
             )
+
+
+def mirror_problems(rule: Agrees) -> Iterable[WrongDeclaration]:
+    """Why the two tables cannot be kept equal."""
+    if rule.where:
+        yield WrongDeclaration(
+            "triggers write every row to the other table, and where= speaks about some", "Leave where= or enforce= out."
+        )
+    for model, names in ((rule.model, rule.mapped.keys()), (rule.other, rule.mapped.values())):
+        known = {column_of(model, field) for field in names}
+        for field in unplanned(model, tuple(known)):
+            if not field.null:
+                yield WrongDeclaration(
+                    f"a row that comes from the other table would have no {field.name!r} in {model._meta.label}",
+                    "Name it in fields=, or give it a db_default.",
+                )

@@ -121,7 +121,7 @@ class Line(models.Model):
     order = models.CharField(max_length=20)
     number = models.CharField(max_length=20)
     quantity = models.IntegerField(default=0)
-    shipped = models.IntegerField(default=0)
+    shipped = models.IntegerField(default=0, db_default=0)
 
 
 class Shipment(models.Model):
@@ -234,7 +234,7 @@ class Profile(models.Model):
     member = models.OneToOneField(Account, models.CASCADE, related_name="profile")
     city = models.CharField(max_length=20, default="")
     score = models.DecimalField(max_digits=12, decimal_places=2, null=True)
-    ratio = models.FloatField(default=0)
+    ratio = models.FloatField(default=0, db_default=0)
     level = models.IntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -246,7 +246,7 @@ class OldProfile(models.Model):
     owner = models.OneToOneField(Account, models.CASCADE, related_name="old_profile")
     town = models.TextField(null=True)  # noqa: DJ001  (an old table is as it is)
     points = models.DecimalField(max_digits=14, decimal_places=4, null=True)
-    ratio = models.FloatField(default=0)
+    ratio = models.FloatField(default=0, db_default=0)
     level = models.SmallIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -11,6 +11,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name='line',
+            name='shipped',
+            field=models.IntegerField(db_default=0, default=0),
+        ),
         migrations.CreateModel(
             name='OldLine',
             fields=[
@@ -29,7 +34,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('town', models.TextField(null=True)),
                 ('points', models.DecimalField(decimal_places=4, max_digits=14, null=True)),
-                ('ratio', models.FloatField(default=0)),
+                ('ratio', models.FloatField(db_default=0, default=0)),
                 ('level', models.SmallIntegerField(default=1)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
@@ -42,7 +47,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('city', models.CharField(default='', max_length=20)),
                 ('score', models.DecimalField(decimal_places=2, max_digits=12, null=True)),
-                ('ratio', models.FloatField(default=0)),
+                ('ratio', models.FloatField(db_default=0, default=0)),
                 ('level', models.IntegerField(default=1)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
