@@ -44,6 +44,6 @@ def refuse_while_mirrored(rules: Iterable[Rule]) -> None:
     for way in enforced(rules):
         if way.mirrors and way.remove(DEFAULT_DB_ALIAS):
             raise Refused(
-                f"Triggers bring what is put back to the other table of {way.rule.label}. Nothing was written. Take them"
-                f" away first: manage.py integrity enforce {way.rule.label} --remove"
+                f"Triggers bring what is put back to the other table of {way.rule.label}. Nothing was written. Take"
+                f" them away first: manage.py integrity enforce {way.rule.label} --remove"
             )
