@@ -15,6 +15,7 @@ from integrity.batch import Batch, Outcome
 from integrity.batches import Batches
 from integrity.cascades import reachable
 from integrity.conf import conf
+from integrity.emptiness import refuse_empty_reference
 from integrity.enforcement.along import models_along
 from integrity.exceptions import EngineError, LostRun, Refused, sentence
 from integrity.keys import Key
@@ -28,7 +29,6 @@ from integrity.rules.base import Rule
 from integrity.safety import Brake
 from integrity.schema import is_retired, require_declared
 from integrity.scope import Scope
-from integrity.statement import compose, fetch, from_queryset, joined, name
 
 logger = logging.getLogger(__name__)
 
@@ -144,8 +144,10 @@ class RuleRepair:
         """How many still break the rule: those that were tried, too young, or too many passes away."""
         if not self.rule.settle and not self.feeds_itself:
             return len(self.left)
-        scope = Scope(self.scope.keys, without=records.accepted_keys(self.rule, self.run.database))
-        return keys_in(self.rule, scope, DEFAULT_DB_ALIAS, 1)[1]
+        return keys_in(self.rule, self._scope(), DEFAULT_DB_ALIAS, 1)[1]
+
+    def _scope(self) -> Scope:
+        return Scope(self.scope.keys, without=records.accepted_keys(self.rule, self.run.database))
 
     # A pass over the violations
 
@@ -176,7 +178,7 @@ class RuleRepair:
             self.report.violations = found
         self.observer.begins(self.rule.label, found)
         if found:
-            self._refuse_empty_reference()
+            refuse_empty_reference(self.rule, self.steps, self._scope())
 
     def _batch(self, keys: Sequence[Key]) -> set[Key]:
         """Repair some keys. Those whose rows moved meanwhile, to be tried again."""
@@ -247,39 +249,6 @@ class RuleRepair:
             self.report.brake = str(refused)
 
     # What concerns whole tables
-
-    def _refuse_empty_reference(self) -> None:
-        """Rows that follow an empty table would become nothing: that is a lost table, not drift."""
-        sources = self.rule.stands_on() if any(step.follows_reference for step in self.steps) else set()
-        if not sources or any(model._base_manager.exists() for model in sources):
-            return
-        tables = ", ".join(sorted(model._meta.db_table for model in sources))
-        said = self.rule.falls_back_on()
-        if not said:
-            raise Refused(
-                f"{tables} is empty, so that every value of {self.rule.label} would be recomputed from nothing."
-                " Nothing was written. Restore the rows first, or check that this is the right database."
-            )
-        if unsaid := self._from_nothing(said):
-            fields = ", ".join(dict.fromkeys(field for fields in said for field in fields))
-            raise Refused(
-                f"{tables} is empty, and of the rows that break {self.rule.label} {unsaid} would be recomputed from"
-                f" nothing: {fields} of them say nothing either. Nothing was written. Restore the rows first, fill in"
-                " one of these columns, or repair the others alone, by their keys."
-            )
-
-    def _from_nothing(self, said: Sequence[Sequence[str]]) -> int:
-        """How many of the violating rows have no value of their own to fall back on."""
-        scope = Scope(self.scope.keys, without=records.accepted_keys(self.rule, self.run.database))
-        silent = Q(*(Q(*(Q(**{f"{field}__isnull": True}) for field in fields)) for fields in said), _connector=Q.OR)
-        rows = from_queryset(self.rule.model._base_manager.filter(silent).values("pk"), DEFAULT_DB_ALIAS)
-        statement = compose(
-            "SELECT count(*) AS n FROM ({violations}) AS d WHERE {key} IN ({rows})",
-            violations=self.rule.violations(scope, DEFAULT_DB_ALIAS),
-            key=joined(", ", (name("d", f"key__{key.name}") for key in self.rule.key_fields)),
-            rows=rows,
-        )
-        return int(fetch(self.connection, statement)[0]["n"])
 
     def _whole_rules(self) -> Iterator[Rule]:
         """Rules that cannot be narrowed to the touched keys: looked at once before and once after."""
