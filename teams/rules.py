@@ -10,7 +10,9 @@ from teams.models import CaptainMessage, Match, Poll, PollResponse, PracticeTime
 
 def team_meant(**texts: str | None) -> Relink:
     """What tells which team a number meant that leads nowhere; `texts` is by model the column that may name it."""
-    text = {model: texts.get(model.__name__) for model in (Poll, CaptainMessage, PracticeTime, Match)}
+    text: dict[type[Model], str | None] = {
+        model: texts.get(model.__name__) for model in (Poll, CaptainMessage, PracticeTime, Match)
+    }
     steps: list[Step] = [
         Mapping(
             TeamKey, old="team_id", by={"league": "league__league_id", "club": "club__name", "series": "series__name"}
