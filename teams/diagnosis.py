@@ -93,7 +93,7 @@ def diagnose_orphans(*, limit: int = 20, observer: Observer | None = None) -> Di
     with transaction.atomic():
         diagnosis.tables = [_counted(pointer) for pointer in POINTERS]
         diagnosis.suspects = [suspect for pointer in POINTERS for suspect in _suspects(pointer, limit)]
-        verdicts = list(_verdicts())
+        verdicts = _verdicts()
         diagnosis.numbers = _named(verdicts)
         diagnosis.people = _people(verdicts)
         transaction.set_rollback(True)
@@ -122,16 +122,11 @@ def _suspects(pointer: Pointer, limit: int) -> Iterable[Suspect]:
     return (Suspect(pointer.table, pointer.column, *row) for row in rows)
 
 
-def _verdicts() -> Iterable[Verdict]:
-    """What a relink would decide, once for all rules that are decided together."""
-    asked: set[str] = set()
-    for pointer in POINTERS:
-        rule = cast("References", registry.get(pointer.rule))
-        relink = cast("Relink", rule.repairs[RELINK][0])
-        together = {other.label for other in relink.sharing(rule)}
-        if not together & asked:
-            yield from relink.verdicts(rule, DEFAULT_DB_ALIAS)
-        asked |= together
+def _verdicts() -> list[Verdict]:
+    """What a relink would decide; all rules are decided together."""
+    rule = cast("References", registry.get(POINTERS[0].rule))
+    relink = cast("Relink", rule.repairs[RELINK][0])
+    return relink.verdicts(rule, DEFAULT_DB_ALIAS)
 
 
 def _named(verdicts: Sequence[Verdict]) -> list[Number]:

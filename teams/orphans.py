@@ -11,17 +11,16 @@ from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
 from integrity.reports import Report
+from integrity.rules.base import Rule
 from teams.numbers import remember_numbers
 from teams.pointing import POINTERS
 
-STRATEGIES = ("relink", "nullify", "quarantine")
+RELINK, NULLIFY, QUARANTINE = STRATEGIES = ("relink", "nullify", "quarantine")
 CANNOT = "{rule}: the number cannot be taken out of its rows; relink them, or move them into quarantine."
 
 
-def fix_orphans(
-    strategy: str = STRATEGIES[0], *, limit: int = 20, observer: Observer | None = None, **options: Any
-) -> Report:
-    """Repair every column that points at a team, in one run that can be undone. Options are those of `repair`.
+def fix_orphans(strategy: str = RELINK, *, limit: int = 20, observer: Observer | None = None, **options: Any) -> Report:
+    """Repair every column that points at a team, in runs that can be undone, mostly one. Options are those of `repair`.
 
     What the strategy cannot cure stays and is reported, with what it may mean. Raises UsageError for an unknown
     strategy.
@@ -30,13 +29,36 @@ def fix_orphans(
         raise UsageError(f"--strategy {strategy!r} is unknown. Known: {', '.join(STRATEGIES)}.")
     rules = [registry.get(pointer.rule) for pointer in POINTERS]
     work = [(rule, strategy) for rule in rules if strategy in rule.repairs]
-    report = repair(work, sample=limit, observer=observer, **options)
+    report, *more = [repair(part, sample=limit, observer=observer, **options) for part in _runs(work)]
+    for other in more:
+        _add(report, other)
     others = [rule for rule in rules if strategy not in rule.repairs]
     if others:
-        for looked_at in analyze(others, sample=limit).rules:
-            if looked_at.violations:
-                looked_at.notes.append(CANNOT.format(rule=looked_at.rule))
-            report.rules.append(looked_at)
+        _add_uncured(report, analyze(others, sample=limit))
     if not report.dry_run:
         remember_numbers()
     return report
+
+
+def _runs(work: list[tuple[Rule, str]]) -> list[list[tuple[Rule, str]]]:
+    """What one run can do: where rows go, two rules of one table look at each other's."""
+    if work[0][1] != QUARANTINE:
+        return [work]
+    first = {rule.model: rule for rule, _ in reversed(work)}
+    second = [(rule, strategy) for rule, strategy in work if first[rule.model] is not rule]
+    return [[(rule, strategy) for rule, strategy in work if first[rule.model] is rule], second]
+
+
+def _add(report: Report, other: Report) -> None:
+    """Another run as a part of this report, which says how to take it back."""
+    for rule in other.rules:
+        if rule.changes and not other.dry_run:
+            rule.notes.append(f"{rule.rule}: run {other.run}. To take it back: manage.py integrity undo {other.run}")
+        report.rules.append(rule)
+
+
+def _add_uncured(report: Report, looked_at: Report) -> None:
+    for rule in looked_at.rules:
+        if rule.violations:
+            rule.notes.append(CANNOT.format(rule=rule.rule))
+        report.rules.append(rule)

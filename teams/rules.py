@@ -4,21 +4,27 @@ from typing import Any
 
 from django.db.models import Model
 
-from integrity import Clear, Mapping, Named, Owned, Quarantine, References, Relink, Shift, Step, Unique
+from integrity import Clear, Mapping, Merge, Named, Owned, Quarantine, References, Relink, Shift, Unique
 from teams.models import CaptainMessage, Match, Poll, PollResponse, PracticeTime, Team, TeamKey, TeamMembership
 
-
-def team_meant(**texts: str | None) -> Relink:
-    """What tells which team a number meant that leads nowhere; `texts` is by model the column that may name it."""
-    text: dict[type[Model], str | None] = {
-        model: texts.get(model.__name__) for model in (Poll, CaptainMessage, PracticeTime, Match)
-    }
-    steps: list[Step] = [
+# A number that leads nowhere meant one team, whatever points at it: all that do are asked together.
+team_meant = Relink(
+    by=[
         Mapping(
             TeamKey, old="team_id", by={"league": "league__league_id", "club": "club__name", "series": "series__name"}
         ),
         Shift(),
-        Named(text, names=["series__name"], narrowed_by=["club__name", "league__name"]),
+        Named(
+            {
+                Poll: "question",
+                CaptainMessage: "message",
+                PracticeTime: None,
+                (Match, "home_team"): "home_text",
+                (Match, "away_team"): "away_text",
+            },
+            names=["series__name"],
+            narrowed_by=["club__name", "league__name"],
+        ),
         Owned(
             {Poll: "created_by", CaptainMessage: "captain", PracticeTime: None, Match: None},
             members=TeamMembership,
@@ -29,28 +35,32 @@ def team_meant(**texts: str | None) -> Relink:
             its={Poll: None, CaptainMessage: None, PracticeTime: "league", Match: "league"},
         ),
     ]
-    return Relink(by=steps)
+)
 
 
-def leads_to_a_team(model: type[Model], column: str, relink: Relink, **options: Any) -> References:
+def leads_to_a_team(model: type[Model], column: str, **options: Any) -> References:
     """The number of a team, which no constraint keeps."""
-    repairs = {"relink": relink, "quarantine": Quarantine()}
+    repairs = {"relink": team_meant, "quarantine": Quarantine()}
     if model._meta.get_field(column).null:
         repairs["nullify"] = Clear()
     return References(model, column, to=Team, tags=["teams", "orphans"], repairs=repairs, **options)
 
 
-# A number that leads nowhere meant one team, whatever points at it: what members wrote is asked together.
-written = team_meant(Poll="question", CaptainMessage="message")
-
 rules = [
     Unique(
         Team,
         by=["club", "series", "league"],
+        keep=["-is_active", "id"],
         name="team_is_one",
         because="A club has one team of a series in a league.",
         tags=["teams", "duplicates"],
         enforce=True,
+        repairs={
+            "merge": Merge(
+                fill=["alias", "external_id"],
+                repeats={TeamMembership: ["-is_primary", "-is_captain"], PracticeTime: "created_at"},
+            )
+        },
     ),
     Unique(
         PracticeTime,
@@ -64,21 +74,18 @@ rules = [
     leads_to_a_team(
         Poll,
         "team",
-        written,
         name="poll_has_its_team",
         because="A poll that points at no team is seen by nobody who should answer it.",
     ),
     leads_to_a_team(
         CaptainMessage,
         "team",
-        written,
         name="message_has_its_team",
         because="A message that points at no team reaches nobody.",
     ),
     leads_to_a_team(
         PracticeTime,
         "team",
-        written,
         agreeing={"league_id": "league_id"},
         name="practice_time_has_its_team",
         because="A practice time that points at no team, or at one of another league, is on nobody's week.",
@@ -86,7 +93,6 @@ rules = [
     leads_to_a_team(
         Match,
         "home_team",
-        team_meant(Match="home_text"),
         agreeing={"league_id": "league_id"},
         name="home_team_is_there",
         because="A match is on the schedule of both its teams, which are of its league.",
@@ -94,7 +100,6 @@ rules = [
     leads_to_a_team(
         Match,
         "away_team",
-        team_meant(Match="away_text"),
         agreeing={"league_id": "league_id"},
         name="away_team_is_there",
         because="A match is on the schedule of both its teams, which are of its league.",
