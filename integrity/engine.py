@@ -161,7 +161,7 @@ def _analyze_one(rule: Rule, run: Run, scope: Scope, sample: int) -> RuleReport:
         report.new, report.resolved = records.remember(
             rule, run, report.sample, looked_at=looked_at, truncated=report.truncated
         )
-    report.sample = report.sample[:sample]
+    report.sample, report.suspected = report.sample[:sample], report.suspected[:sample]
     records.save_result(run, report)
     return report
 

@@ -10,7 +10,7 @@ from integrity import statuses
 from integrity.conf import conf
 from integrity.exceptions import NotChecked
 from integrity.keys import Key
-from integrity.reports import Finding, RuleReport
+from integrity.reports import Finding, RuleReport, Suspect
 from integrity.rules.base import Rule
 from integrity.rules.comparison import Tolerance, differs
 from integrity.rules.derived import Derived
@@ -34,6 +34,11 @@ def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
         cursor.execute("SET TRANSACTION READ ONLY")
         plan_as(rule, cursor)
         rows = fetch(connections[using], _counted(rule, scope, using, limit))
+        suspects = rule.suspected(scope, using, limit)
+        if suspects is not None:
+            found = fetch(connections[using], suspects)
+            report.suspects = found[0]["suspects"] if found else 0
+            report.suspected = [_suspect(row) for row in found]
     counts = {sort: rows[0][f"count__{sort}"] or 0 for sort in rule.counts()}
     report.checked = rule.total(rows[0]["checked"], counts)
     report.violations = rows[0]["violations"] or 0
@@ -42,6 +47,12 @@ def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
     report.sample = [finding(rule, row) for row in rows if row["violations"]]
     report.truncated = report.violations > limit
     report.status = statuses.VIOLATED if report.violations else statuses.CLEAN
+
+
+def _suspect(row: dict[str, Any]) -> Suspect:
+    told = {column.removeprefix("told__"): held for column, held in row.items() if column.startswith("told__")}
+    ids = {column.removeprefix("ids__"): held for column, held in row.items() if column.startswith("ids__")}
+    return Suspect(told, ids, row["rows"])
 
 
 def plan_as(rule: Rule, cursor: Any) -> None:

@@ -33,6 +33,9 @@ class RuleReport:
     """The sorts that a rule of two tables counts apart: identical, modified, only_left, only_right."""
     sample: list[Finding] = field(default_factory=list)
     truncated: bool = False
+    suspects: int | None = None
+    """What may be wrong and is no violation; None where nothing is suspected by declaration."""
+    suspected: list[Suspect] = field(default_factory=list)
     new: int | None = None
     """Stored violations seen for the first time."""
     resolved: int | None = None
@@ -56,6 +59,15 @@ class RuleReport:
     conflicts: list[Conflict] = field(default_factory=list)
     error: str = ""
     sql: str = ""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """Rows of several keys that may say the same: what they have in common, and the ids in which they differ."""
+
+    told: dict[str, Any]
+    ids: dict[str, list[Any]]
+    rows: int
 
 
 @dataclass(frozen=True)

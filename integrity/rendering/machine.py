@@ -60,6 +60,8 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "checked": report.checked,
         "violations": report.violations,
         "counts": report.counts or None,
+        "suspects": report.suspects,
+        "suspected": [{"told": as_json(s.told), "ids": as_json(s.ids), "rows": s.rows} for s in report.suspected],
         "new": report.new,
         "resolved": report.resolved,
         "accepted": report.accepted,

@@ -104,6 +104,7 @@ def print_report(
         if rule.sql:
             out.print(f"\n-- {rule.rule}\n{rule.sql};", soft_wrap=True, markup=False)
         _print_findings(out, rule, findings or findings_table)
+        _print_suspects(out, rule)
         _print_changes(out, report, rule)
         _print_undecided(out, rule)
         for note in _notes(report, rule):
@@ -118,7 +119,9 @@ def print_report(
 def _summary(out: Console, report: Report) -> Table:
     """A line for each rule; a column that would hold nothing is left out."""
     if report.verb in ("analyze", "verify"):
-        columns = {name: name for name in ("checked", "violations", "new", "resolved", "accepted", "seconds")}
+        columns = {
+            name: name for name in ("checked", "violations", "new", "resolved", "accepted", "suspects", "seconds")
+        }
     elif report.verb == "enforce":
         columns = {"enforcement": "enforcement", "checked": "checked", "violations": "violations", "seconds": "seconds"}
     elif report.dry_run:
@@ -129,7 +132,7 @@ def _summary(out: Console, report: Report) -> Table:
         columns |= {"skipped": "skipped", "seconds": "seconds"}
     if any(rule.outcomes for rule in report.rules):
         columns["outcome"] = "outcomes"
-    for name in ("accepted", "skipped"):
+    for name in ("accepted", "suspects", "skipped"):
         if not any(getattr(rule, name) for rule in report.rules):
             columns.pop(name, None)
     cells: dict[str, list[Any]] = {
@@ -159,6 +162,19 @@ def _print_findings(out: Console, rule: RuleReport, findings: Callable[[RuleRepo
     out.print(made)
     if rule.violations and rule.violations > len(rule.sample):
         out.print(f"... and {rule.violations - len(rule.sample):,} more (--limit shows more of them)")
+
+
+def _print_suspects(out: Console, rule: RuleReport) -> None:
+    """Rows that no rule breaks yet: what they share, and the ids in which they differ."""
+    if not rule.suspected:
+        return
+    differing = ", ".join(rule.suspected[0].ids)
+    told = f"\n{rule.rule}: suspects, which would repeat if {differing} were told by what it refers to:"
+    out.print(told, soft_wrap=not out.is_terminal, markup=False)
+    rows = [[*s.told.values(), *(", ".join(map(show, ids)) for ids in s.ids.values()), s.rows] for s in rule.suspected]
+    out.print(table([*rule.suspected[0].told, *rule.suspected[0].ids, "rows"], rows, right=["rows"]))
+    if rule.suspects and rule.suspects > len(rule.suspected):
+        out.print(f"... and {rule.suspects - len(rule.suspected):,} more (--limit shows more of them)")
 
 
 def findings_table(rule: RuleReport) -> Table | None:

@@ -88,6 +88,13 @@ class Rule(ABC):
         """Further lookup paths, which only say more about a violation."""
         return []
 
+    def suspected(self, scope: Scope, using: str, limit: int) -> Statement | None:
+        """A SELECT of what may be wrong and is no violation; None where the kind or the rule suspects nothing.
+
+        Columns: ``suspects``, the number of all, ``told__<name>``, ``ids__<name>`` and ``rows``.
+        """
+        return None
+
     def reads_whole(self) -> tuple[type[Model], ...]:
         """Models of which any row may concern any key, so that the rule can only be checked whole."""
         return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import FieldError
@@ -16,6 +16,7 @@ from integrity.paths import Path, lookups, resolve
 from integrity.repairs.keep_one import KeepOne
 from integrity.rules.base import Rule
 from integrity.rules.own_row import own_row_problems
+from integrity.rules.suspects import suspect_paths, suspect_problems, suspected
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, from_queryset, joined, name
 
@@ -25,7 +26,8 @@ class Unique(Rule):
 
     by: columns, or expressions such as ``Lower("name")``, that may occur once together. keep: which row of several is
     the true one, as in order_by; the lowest primary key decides what is left equal. With ``keep`` the repair
-    ``keep_one`` is available; without it a person decides.
+    ``keep_one`` is available; without it a person decides. suspects: column of ``by`` that holds an id which changes ->
+    lookups of the natural key behind it; rows that would repeat by that are reported and counted apart, never repaired.
 
     A violation is a key that occurs more than once: ``actual`` counts its rows. One GROUP BY finds them; anything that
     sorts equal rows costs 30 to 150 times as much on heavily repeated keys.
@@ -34,8 +36,17 @@ class Unique(Rule):
     kind = "unique"
     keys_may_be_null: ClassVar[bool] = True
 
-    def __init__(self, model: type[Model], *, by: Sequence[Any], keep: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model: type[Model],
+        *,
+        by: Sequence[Any],
+        keep: Any = None,
+        suspects: Mapping[str, Sequence[str]] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(model, **options)
+        self.suspects = dict(suspects or {})
         self.by = [F(part) if isinstance(part, str) else part for part in by]
         self.keep = keep
         if keep is not None:
@@ -98,6 +109,12 @@ class Unique(Rule):
     def paths(self) -> list[Path]:
         return [resolve(self.model, lookup) for part in self.by for lookup in lookups(part)]
 
+    def shown(self) -> list[Path]:
+        return suspect_paths(self)
+
+    def suspected(self, scope: Scope, using: str, limit: int) -> Statement | None:
+        return suspected(self, scope, using, limit) if self.suspects and not scope.narrow else None
+
     def problems(self) -> Iterable[WrongDeclaration]:
         if not self.by:
             yield WrongDeclaration("by= names no column", "Say which columns may occur once together.")
@@ -109,6 +126,7 @@ class Unique(Rule):
                 )
         try:
             self.violations(Scope(), DEFAULT_DB_ALIAS)
+            yield from suspect_problems(self)
         except (FieldError, TypeError) as error:
             yield WrongDeclaration(f"by= cannot be compiled: {error}")
 
