@@ -10,13 +10,14 @@ from decimal import Decimal
 from django.db import connection
 from django.db.models import Model, Sum
 
-from integrity import Adjust, Agrees, Copy, Derived, Named, References, Relink, Shift, Trim
+from integrity import Adjust, Agrees, Copy, Derived, Merge, Named, References, Relink, Shift, Trim, Unique
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
 from integrity.reports import Report
 from integrity.rules.base import Rule
 from integrity.undo import undo
+from tests.toy import crews
 from tests.toy import models as toy
 from tests.toy.teams import League, Message, Series, Team, Town
 
@@ -82,6 +83,25 @@ def make_messages(number: int = 11) -> None:
         )
         for i in range(1, number + 1)
     )
+
+
+def make_crews(number: int = 11) -> None:
+    """Crews of which each but the first was entered twice: what one of the two lacks the other has."""
+    twice = range(2, number + 1)
+    names = crews.Crew.objects.bulk_create(crews.Crew(id=i, wins=i) for i in range(1, number + 1))
+    again = crews.Crew.objects.bulk_create(crews.Crew(id=100 + i, wins=i, alias="again") for i in twice)
+    crews.Sailor.objects.bulk_create(crews.Sailor(id=i) for i in range(1, number + 1))
+    crews.Payment.objects.bulk_create(crews.Payment(id=9000 + c.pk, crew=c, amount=1) for c in (*names, *again))
+    crews.Berth.objects.bulk_create(
+        crews.Berth(id=crew.pk, crew=crew, sailor_id=crew.wins, is_main=bool(crew.alias)) for crew in (*names, *again)
+    )
+
+
+CREWS = """(
+    SELECT c.wins, c::text AS crew,
+        array(SELECT p::text FROM toy_payment p WHERE crew_id = c.id ORDER BY 1) AS payments,
+        array(SELECT b::text FROM toy_berth b WHERE crew_id = c.id ORDER BY 1) AS berths FROM toy_crew c
+) AS crews"""
 
 
 def _named(rule: Rule) -> Rule:
@@ -164,6 +184,23 @@ WORLDS = {
         (Message, Team, Series, Town, League),
         "toy_message",
         "id, team_id",
+    ),
+    "crews": World(
+        _named(
+            Unique(
+                crews.Crew,
+                by=["wins"],
+                keep="id",
+                name="crew_of_the_world",
+                because="The toy says so.",
+                repairs={"merge": Merge(fill=["alias"], repeats={crews.Berth: "-is_main"})},
+            )
+        ),
+        "merge",
+        make_crews,
+        (crews.Payment, crews.Berth, crews.Sailor, crews.Crew),
+        CREWS,
+        "wins, crew, payments, berths",
     ),
 }
 
