@@ -21,7 +21,7 @@ class Collection:
     def __init__(self, search: Search, earlier: Earlier, steps: Sequence[Step], *, margin: int, merge: bool) -> None:
         self.search, self.earlier, self.margin, self.merge = search, earlier, margin, merge
         self.steps: tuple[Step, ...] = (earlier, *steps, Agreeing())
-        self.voices = [Voice(step.label, step.alone) for step in self.steps]
+        self.voices = [Voice(step.label, int(step.alone)) for step in self.steps]
 
     def verdicts(self) -> list[Verdict]:
         """One for each id, in their order."""

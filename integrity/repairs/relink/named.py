@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MOST = 50
 """Candidates of one set of names that are listed; more of them only confirm or contradict what other steps say."""
-MOST_TRIED = 5_000
-"""Rows with the rarest of the names; where there are more, what the other names leave of them is not tried."""
+MOST_TRIED = 500
+"""Rows with the two rarest names of a set; where there are more, what the other names leave of them is not tried."""
 
 
 class Named(Step):
@@ -137,54 +137,84 @@ class Named(Step):
 
     def _sets(self, search: Search) -> None:
         """The rows that have all the names of a set: a name of each kind that the set has names of."""
-        numbered = search.temporary(
+        self._numbered = search.temporary(
             "SELECT row_number() OVER () AS number, grams FROM (SELECT DISTINCT grams FROM {texts} AS t) AS g",
             texts=self._texts,
         )
         self._parts = search.temporary(
             "SELECT s.number, n.paths AS kind, n.gram, n.raw, n.telling"
             " FROM {numbered} AS s CROSS JOIN unnest(s.grams) AS g (gram) JOIN {names} AS n USING (gram)",
-            numbered=numbered,
+            numbered=self._numbered,
             names=self._names,
         )
         self._kinds = search.temporary(
-            "SELECT p.number, p.kind, coalesce(sum(c.rows), 0) AS rows, bool_or(p.telling) AS telling,"
-            " count(*) OVER (PARTITION BY p.number) AS kinds FROM {parts} AS p"
-            " LEFT JOIN (SELECT gram, count(*) AS rows FROM {carriers} AS c GROUP BY gram) AS c USING (gram)"
-            " GROUP BY p.number, p.kind",
+            "SELECT k.*, row_number() OVER (PARTITION BY number ORDER BY rows, kind) AS place,"
+            " count(*) OVER (PARTITION BY number) AS kinds, bool_or(named) OVER (PARTITION BY number) AS telling"
+            " FROM (SELECT p.number, p.kind, coalesce(sum(c.rows), 0) AS rows, bool_or(p.telling) AS named"
+            " FROM {parts} AS p LEFT JOIN (SELECT gram, count(*) AS rows FROM {carriers} AS c GROUP BY gram) AS c"
+            " USING (gram) GROUP BY p.number, p.kind) AS k",
             parts=self._parts,
             carriers=self._carriers,
-        )
-        rarest = search.temporary(
-            "SELECT DISTINCT ON (number) number, kind, kinds, rows FROM {kinds} AS k WHERE number IN"
-            " (SELECT number FROM {kinds} AS t WHERE telling) ORDER BY number, rows, kind",
-            kinds=self._kinds,
-        )
-        listed = compose(
-            "SELECT r.number, r.kinds, c.target FROM {rarest} AS r JOIN {parts} AS p USING (number, kind)"
-            " JOIN {carriers} AS c USING (gram) WHERE r.rows <= {most} GROUP BY 1, 2, 3",
-            rarest=rarest,
-            parts=self._parts,
-            carriers=self._carriers,
-            most=value(MOST_TRIED),
         )
         self._listed = search.temporary(
-            "SELECT s.number, s.grams, {says} AS says, coalesce(m.candidates, '{{}}') AS candidates,"
-            " r.number IS NULL OR r.rows > {most} OR coalesce(m.found, 0) > {most_listed} AS open"
-            " FROM {numbered} AS s LEFT JOIN {rarest} AS r USING (number) LEFT JOIN ("
-            "SELECT number, count(*) AS found, CASE WHEN count(*) <= {most_listed} THEN array_agg(target) END"
-            " AS candidates FROM ({all}) AS a GROUP BY number) AS m USING (number)",
-            says=compose(
-                "(SELECT string_agg('''' || p.raw || '''', ' and ' ORDER BY p.telling DESC, p.raw)"
-                " FROM {parts} AS p WHERE p.number = s.number)",
-                parts=self._parts,
-            ),
-            most=value(MOST_TRIED),
-            most_listed=value(MOST),
-            numbered=numbered,
-            rarest=rarest,
-            all=self._with_all(listed),
+            "SELECT s.number, s.grams, n.says, coalesce(m.candidates, '{{}}') AS candidates,"
+            " NOT k.telling OR k.rows > {one} AND k.kinds = 1 OR coalesce(w.rows, 0) > {two}"
+            " OR coalesce(m.found, 0) > {one} AS open"
+            " FROM {numbered} AS s JOIN {kinds} AS k ON k.number = s.number AND k.place = 1"
+            " JOIN (SELECT number, string_agg({quoted}, ' and ' ORDER BY telling DESC, raw) AS says"
+            " FROM {parts} AS p GROUP BY number) AS n ON n.number = s.number"
+            " LEFT JOIN ({wide}) AS w ON w.number = s.number"
+            " LEFT JOIN (SELECT number, count(*) AS found, array_agg(target ORDER BY target) AS candidates"
+            " FROM ({all}) AS a GROUP BY number) AS m ON m.number = s.number",
+            one=value(MOST),
+            two=value(MOST_TRIED),
+            quoted=Statement("'''' || raw || ''''"),
+            parts=self._parts,
+            numbered=self._numbered,
+            kinds=self._kinds,
+            **self._tried(search),
         )
+
+    def _tried(self, search: Search) -> dict[str, Statement]:
+        """Rows that have a name of the rarest kind of a set, or of its two rarest, and all others too.
+
+        Two names together are looked up like one: each of a series and a club has many teams, both together few.
+        """
+        together = search.temporary(
+            "SELECT a.gram AS one, b.gram AS other, a.target FROM {carriers} AS a JOIN {carriers} AS b"
+            " ON b.target = a.target AND b.gram > a.gram",
+            carriers=self._carriers,
+        )
+        chosen = search.temporary(
+            "SELECT k.number, k.kinds, least(p.gram, q.gram) AS one, greatest(p.gram, q.gram) AS other"
+            " FROM {kinds} AS k JOIN {kinds} AS l ON l.number = k.number AND l.place = 2"
+            " JOIN {parts} AS p ON p.number = k.number AND p.kind = k.kind"
+            " JOIN {parts} AS q ON q.number = k.number AND q.kind = l.kind WHERE k.place = 1 AND k.telling",
+            kinds=self._kinds,
+            parts=self._parts,
+        )
+        wide = search.temporary(
+            "SELECT c.number, sum(t.rows) AS rows FROM {chosen} AS c"
+            " JOIN (SELECT one, other, count(*) AS rows FROM {together} AS t GROUP BY one, other) AS t"
+            " USING (one, other) GROUP BY c.number",
+            chosen=chosen,
+            together=together,
+        )
+        pairs = compose(
+            "SELECT k.number, k.kinds, c.target FROM {kinds} AS k JOIN {parts} AS p USING (number, kind)"
+            " JOIN {carriers} AS c USING (gram) WHERE k.kinds = 1 AND k.telling AND k.rows <= {one}"
+            " UNION SELECT c.number, c.kinds, t.target FROM {chosen} AS c JOIN {wide} AS w USING (number)"
+            " JOIN {together} AS t USING (one, other) WHERE w.rows <= {two}",
+            kinds=self._kinds,
+            parts=self._parts,
+            carriers=self._carriers,
+            chosen=chosen,
+            wide=wide,
+            together=together,
+            one=value(MOST),
+            two=value(MOST_TRIED),
+        )
+        return {"wide": compose("SELECT * FROM {wide} AS w", wide=wide), "all": self._with_all(pairs)}
 
     def _with_all(self, pairs: Statement) -> Statement:
         """Those of ``(number, kinds, target)`` that carry a name of every kind of their set."""
@@ -212,7 +242,7 @@ class Named(Step):
         asked = compose(
             "SELECT DISTINCT l.number, k.kinds, p.candidate AS target FROM {texts} AS t"
             " JOIN {listed} AS l USING (grams) JOIN {pairs} AS p ON p.old = t.old"
-            " JOIN (SELECT DISTINCT number, kinds FROM {kinds} AS k) AS k ON k.number = l.number WHERE l.open",
+            " JOIN {kinds} AS k ON k.number = l.number AND k.place = 1 WHERE l.open",
             texts=self._texts,
             listed=self._listed,
             pairs=search.pairs,

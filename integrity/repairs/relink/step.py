@@ -18,8 +18,8 @@ from integrity.statement import Part, Statement, as_statement, compose, from_que
 if TYPE_CHECKING:
     from integrity.rules.references import References
 
-Paths = str | Mapping[type[Model] | tuple[type[Model], str], str | None]
-"""A lookup path of the referring rows: one for all of them, or one for each model, or for each (model, column) where a
+Paths = str | Mapping[Any, str | None]
+"""A lookup path of the referring rows: one for all of them, one for each model, or one for each (model, column) where a
 model refers by several; None where there is none."""
 
 _numbers = itertools.count()
@@ -106,8 +106,8 @@ class Search:
 class Step(ABC):
     """One way to find out which row a dangling id meant.
 
-    label: the name in reports, unless it is that of the class. alone: False for evidence that may only confirm,
-    contradict or narrow what other steps say.
+    label: the name in reports, unless it is that of the class. alone: how many of its witnesses decide by themselves;
+    with fewer, and with False, it may only confirm, contradict or narrow what other steps say.
     """
 
     extra: ClassVar[tuple[str, ...]] = ()
@@ -115,7 +115,7 @@ class Step(ABC):
     last: ClassVar[bool] = False
     """True for a step that builds on what the others found, ``search.proven``."""
 
-    def __init__(self, *, label: str = "", alone: bool = True) -> None:
+    def __init__(self, *, label: str = "", alone: int = 1) -> None:
         self.label = label or type(self).__name__.lower()
         self.alone = alone
 

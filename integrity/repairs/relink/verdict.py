@@ -37,10 +37,10 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A step as the decision knows it. alone: it may decide without another step that says the same."""
+    """A step as the decision knows it. alone: how many of its witnesses decide without another step; 0 for none."""
 
     label: str
-    alone: bool = True
+    alone: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def decide(
         return verdict(AMBIGUOUS, words)
     (new,) = left
     backing = {step: told for step, told in speaking.items() if told.backed[new]}
-    if len(backing) < 2 and not any(voices[step].alone for step in backing):
+    if len(backing) < 2 and not any(0 < voices[step].alone <= told.backed[new] for step, told in backing.items()):
         return verdict(AMBIGUOUS, f"{words}; no other step says the same")
     found = verdict(RELINKED, _words(backing, voices, new))
     return replace(found, new=new, by=by or _decisive(new, possible, list(backing), voices))
