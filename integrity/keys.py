@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Model
+from django.db.models.constants import LOOKUP_SEP
 
 from integrity.exceptions import UsageError
 
@@ -35,6 +36,12 @@ def pk_columns(model: type[Model]) -> list[str]:
 def column_of(model: type[Model], field: str) -> str:
     """The database column of a field by name."""
     return str(model._meta.get_field(field).column)  # type: ignore[union-attr]
+
+
+def own_field(model: type[Model], lookup: str) -> Field[Any, Any]:
+    """The field of the row itself that a lookup begins with."""
+    first = lookup.partition(LOOKUP_SEP)[0]
+    return model._meta.pk if first == "pk" else model._meta.get_field(first)  # type: ignore[return-value]
 
 
 def parse(fields: Sequence[Field[Any, Any]], label: str, text: str) -> Key:

@@ -27,6 +27,7 @@ from integrity.statement import Statement, compose, joined, name, names
 from integrity.touched import root_tables, rows_before, touched
 
 if TYPE_CHECKING:
+    from integrity.rules.base import Rule
     from integrity.rules.derived import Derived
 
 
@@ -43,7 +44,7 @@ def body(rule: Derived, model: type[Model], event: str) -> str:
         source = changed_rows(rule, model, event)
         steps += [*_lock_beyond(rule, model, event), *_lock_between(rule, model, source)]
         steps += [_take_keys(rule, model, source), _no_keys_nothing_to_do()]
-    steps += [_refuse_old_snapshot(rule), _plan_for_many(), _lock_parents(rule)]
+    steps += [refuse_old_snapshot(rule), _plan_for_many(), _lock_parents(rule)]
     steps += [add_changes(rule, model, event) if _is_added(rule, model, event) else _write(rule)]
     return quoted("\n".join(step.literal() for step in steps)) + "\nRETURN NULL;"
 
@@ -142,7 +143,7 @@ def _no_keys_nothing_to_do() -> Statement:
     return compose("IF cardinality({keys}) = 0 THEN RETURN NULL; END IF;", keys=name(KEYS))
 
 
-def _refuse_old_snapshot(rule: Derived) -> Statement:
+def refuse_old_snapshot(rule: Rule) -> Statement:
     """What others committed since the transaction began cannot be seen in one of REPEATABLE READ, locked or not."""
     return compose(
         "IF current_setting('transaction_isolation') = 'repeatable read' THEN"

@@ -8,6 +8,7 @@ from django.db.models import F, Field, UniqueConstraint
 
 from integrity.enforcement.unique_index import unique_index_name
 from integrity.expressions import name_of
+from integrity.keys import own_field
 from integrity.rules.unique import Unique
 
 
@@ -75,5 +76,4 @@ def says_the_same(rule: Unique) -> bool:
 
 
 def _field(rule: Unique, part: F) -> Field[Any, Any]:
-    found = name_of(part)
-    return rule.model._meta.pk if found == "pk" else rule.model._meta.get_field(found)  # type: ignore[return-value]
+    return own_field(rule.model, name_of(part))

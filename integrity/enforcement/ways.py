@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from integrity.exceptions import WrongDeclaration
 
 if TYPE_CHECKING:
     from integrity.enforcement.base import Enforcement
     from integrity.rules.base import Rule
+    from integrity.rules.references import References
 
 
 def enforcement_of(rule: Rule) -> Enforcement:
@@ -24,6 +25,12 @@ def enforcement_of(rule: Rule) -> Enforcement:
             from integrity.enforcement.unique import UniqueIndex
 
             return UniqueIndex(rule)
+        case "references":
+            from integrity.enforcement.foreign_key import ForeignKey
+            from integrity.enforcement.reference_triggers import ReferenceTriggers
+            from integrity.enforcement.referring import is_foreign_key
+
+            return ForeignKey(rule) if is_foreign_key(cast("References", rule)) else ReferenceTriggers(rule)
         case "derived":
             from integrity.enforcement.kept import Kept
 

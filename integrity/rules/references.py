@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Case, CharField, Exists, F, Field, Model, OuterRef, Q, QuerySet, TextField, Value, When
+from django.db.models import Case, CharField, Exists, F, Model, OuterRef, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
 from integrity.compiler import select
 from integrity.exceptions import WrongDeclaration
-from integrity.keys import column_of, columns_of
-from integrity.paths import Hop, Path, resolve
+from integrity.keys import column_of, columns_of, own_field
+from integrity.paths import Hop, Path, lookups, resolve
 from integrity.rules.base import Rule
 from integrity.scope import Scope
 from integrity.statement import Statement
@@ -31,9 +31,10 @@ class References(Rule):
     """``References(Poll, "team_id", to=Team, ...)``: a foreign key, a plain number, a natural key, a (type, id) pair.
 
     column: the column that refers, or several of a natural key, which then refer to ``on`` of the target. to: the model
-    referred to; left out for a foreign key, and for the name of a GenericForeignKey, whose rows may be of any model.
-    agreeing: column of the row -> column of the target that must be equal too, for references that are valid but wrong.
-    A reference with a NULL part refers to nothing and is no violation.
+    referred to; left out for a foreign key. With the name of a GenericForeignKey ``to`` lists the models that its rows
+    may be of; left out they may be of any. among: which rows of the target count. agreeing: column of the row -> column
+    of the target that must be equal too, for references that are valid but wrong. A reference with a NULL part refers
+    to nothing and is no violation.
     """
 
     kind = "references"
@@ -43,8 +44,9 @@ class References(Rule):
         model: type[Model],
         column: str | Sequence[str],
         *,
-        to: type[Model] | None = None,
+        to: type[Model] | Sequence[type[Model]] | None = None,
         on: Sequence[str] | None = None,
+        among: Q | None = None,
         agreeing: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
@@ -53,7 +55,11 @@ class References(Rule):
         self.generic = next(
             (f for f in model._meta.private_fields if f.name == column and hasattr(f, "ct_field")), None
         )
-        self.to = to or self._target_of_foreign_key()
+        self.types = () if to is None or isinstance(to, type) else tuple(to)
+        self.to = to if isinstance(to, type) else None if self.types else self._target_of_foreign_key()
+        if self.generic is not None and self.to is not None:
+            self.types, self.to = (self.to,), None
+        self.among = among
         self.on = list(on) if on is not None else ["pk"] * len(self.columns)
         self.agreeing = dict(agreeing or {})
         if self.generic is not None:
@@ -77,7 +83,7 @@ class References(Rule):
         return self.model._base_manager.filter(self._where())
 
     def stands_on(self) -> set[type[Model]]:
-        return set() if self.to is None else {self.to}
+        return {*self.types} if self.to is None else {self.to}
 
     def paths(self) -> list[Path]:
         own = [resolve(self.model, column) for column in (*self.columns, *self.agreeing)]
@@ -87,6 +93,12 @@ class References(Rule):
         return tuple(self._models()) if self.generic is not None else ()
 
     def problems(self) -> Iterable[WrongDeclaration]:
+        if self.generic is None and self.types:
+            yield WrongDeclaration(
+                f"to= lists models, and {', '.join(self.columns)} does not say which of them a row is of",
+                "Name the GenericForeignKey, or one model.",
+            )
+            return
         if self.to is None and self.generic is None:
             yield WrongDeclaration(
                 f"{', '.join(self.columns)} is neither a foreign key nor a generic one, so that it refers to nothing",
@@ -105,11 +117,21 @@ class References(Rule):
                 f"{', '.join(self.columns)} and on= {', '.join(self.on)} do not pair",
                 "Name a column of the target for each.",
             )
-        for column in (*self.on, *self.agreeing.values()):
+        for column in (*self.on, *self.agreeing.values(), *lookups(self.among or Q())):
             try:
-                resolve(to, column)
+                path = resolve(to, column)
             except WrongDeclaration as problem:
                 yield problem
+            else:
+                if path.hops and path.rest != ("pk",):
+                    yield WrongDeclaration(
+                        f"{column!r} is not a column of {to._meta.label}", "among= reads the row referred to alone."
+                    )
+
+    def enforcement_problems(self) -> Iterable[WrongDeclaration]:
+        from integrity.enforcement.referring import reference_problems
+
+        return reference_problems(self)
 
     # The condition
 
@@ -122,9 +144,15 @@ class References(Rule):
     def _target(self) -> QuerySet[Any, Any]:
         """The row referred to, seen from the referring one."""
         assert self.to is not None
-        return self.to._base_manager.filter(
-            **{on: OuterRef(column) for on, column in zip(self.on, self.columns, strict=True)}
-        )
+        rows = self.to._base_manager.filter(self.among or Q())
+        for position, (on, column) in enumerate(zip(self.on, self.columns, strict=True)):
+            if type_of(resolve(self.to, on).field) == type_of(resolve(self.model, column).field):
+                rows = rows.filter(**{on: OuterRef(column)})
+            else:
+                alias = f"integrity_on_{position}"
+                rows = rows.alias(**{alias: Cast(on, TextField())})
+                rows = rows.filter(**{alias: Cast(OuterRef(column), TextField())})
+        return rows
 
     def _found(self) -> Any:
         """For a (type, id) pair: the row exists in the table of its type."""
@@ -138,8 +166,10 @@ class References(Rule):
             found |= Q(**label) & Q(exists)
         return found
 
-    def _models(self) -> list[type[Model]]:
-        return [m for m in apps.get_models(include_auto_created=True) if m._meta.managed and len(columns_of(m)) == 1]
+    def _models(self) -> Sequence[type[Model]]:
+        return self.types or [
+            m for m in apps.get_models(include_auto_created=True) if m._meta.managed and len(columns_of(m)) == 1
+        ]
 
     def _target_of_foreign_key(self) -> type[Model] | None:
         try:
@@ -149,6 +179,8 @@ class References(Rule):
         return field.related_model if field.many_to_one or field.one_to_one else None
 
     def _wanted(self) -> str:
+        if self.types:
+            return f"a row of {' or '.join(model._meta.label for model in self.types)}"
         if self.to is None:
             return "a row of its type"
         agreeing = f" with the same {', '.join(self.agreeing.values())}" if self.agreeing else ""
@@ -160,8 +192,22 @@ class References(Rule):
         target = columns_of(to)[0] if self.on[0] == "pk" else to._meta.get_field(self.on[0])
         joined_by: Any = JoinedBy(column, column, target)
         hop = Hop(self.columns[0], self.model, to, forward=True, many=False, field=joined_by)
-        ends: list[Field[Any, Any]] = [target, *(to._meta.get_field(c) for c in self.agreeing.values())]  # type: ignore[list-item]
+        read = (*self.agreeing.values(), *lookups(self.among or Q()))
+        ends = [target, *(own_field(to, lookup) for lookup in read)]
         return [Path(self.model, self.columns[0], (hop,), end, (end.name,)) for end in ends]
+
+
+INTEGERS = {"IntegerField", "SmallIntegerField", "BigIntegerField"}
+INTEGERS |= {f"Positive{integer}" for integer in INTEGERS} | {"AutoField", "SmallAutoField", "BigAutoField"}
+TEXTS = {"CharField", "TextField", "SlugField", "EmailField", "URLField"}
+
+
+def type_of(field: Any) -> str:
+    """What a value is compared as: fields of one answer compare by themselves, others as text."""
+    while getattr(field, "remote_field", None) is not None:
+        field = field.target_field
+    kind = str(field.get_internal_type())
+    return "integer" if kind in INTEGERS else "text" if kind in TEXTS else kind
 
 
 def _stored(model: type[Model], column: str) -> str:
