@@ -23,7 +23,7 @@ from integrity.enforcement.names import shortened
 from integrity.enforcement.referring import pairs
 from integrity.exceptions import Refused
 from integrity.rules.references import References
-from integrity.schema import unique_columns
+from integrity.schema import unique_keys
 from integrity.statement import Statement, compose, fetch, name
 
 
@@ -77,7 +77,9 @@ class ForeignKey(Enforcement):
                 f' ALTER TABLE "{table}" ENABLE TRIGGER ALL, and the same for "{self._target}"'
             )
         columns = {target for _, target in pairs(self.rule)}
-        if not any({*unique} == columns for unique in unique_columns(self._target, min(columns), connections[using])):
+        unique = [key for key in unique_keys(self._target, connections[using]) if key.valid and key.where is None]
+        # An order is printed as "order".
+        if not any({part.strip('"') for part in key.parts} == columns for key in unique):
             raise Refused(
                 f"{self._target} has no unique index on {', '.join(sorted(columns))} here, which a foreign key refers"
                 " to. Run: manage.py migrate, or enforce the rule that makes them unique first."
