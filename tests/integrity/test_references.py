@@ -2,8 +2,9 @@
 
 import pytest
 from django.db import connection
+from django.db.models import Q
 
-from integrity import Clear, References, Unique
+from integrity import Always, Clear, Quarantine, References
 from integrity.repair import repair
 from tests.integrity.helpers import declared, finds, registered
 from tests.integrity.test_derived import make_account
@@ -107,11 +108,11 @@ def test_a_column_that_cannot_be_null_cannot_be_cleared():
 
 
 def test_a_repair_that_would_orphan_another_row_is_refused():
-    first, second = (toy.Club.objects.create(points=7) for _ in range(2))
-    make_account(entry_count=second.pk)
+    club = toy.Club.objects.create(points=7)
+    make_account(entry_count=club.pk)
     rule = declared(References, toy.Account, "entry_count", to=toy.Club)
-    once = declared(Unique, toy.Club, by=["points"], keep="id")
-    with registered(rule, once):
-        report = repair([(once, "keep_one")])
+    few = declared(Always, toy.Club, Q(points__lt=7), name="few_points", repairs={"quarantine": Quarantine()})
+    with registered(rule, few):
+        report = repair([(few, "quarantine")])
     assert (report.status, rule.label in report.rules[0].error) == ("refused", True)
-    assert set(toy.Club.objects.all()) == {first, second}
+    assert set(toy.Club.objects.all()) == {club}
