@@ -12,6 +12,8 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -75,8 +77,8 @@ class QuarantineAdmin(ModelAdmin):
         return show(key_as_told(row))
 
     @admin.display(description="since", ordering="run__started_at")
-    def since(self, row: Quarantined) -> Any:
-        return row.run.started_at
+    def since(self, row: Quarantined) -> str:
+        return str(localize(timezone.localtime(row.run.started_at)))
 
     @admin.display(description="moved by", ordering="run__actor")
     def moved_by(self, row: Quarantined) -> str:
