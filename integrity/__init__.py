@@ -7,6 +7,7 @@ from integrity.repairs.copy import Copy
 from integrity.repairs.keep_one import KeepOne
 from integrity.repairs.merge import Merge
 from integrity.repairs.quarantine import Quarantine
+from integrity.repairs.rebuild import Rebuild
 from integrity.repairs.recompute import Recompute
 from integrity.repairs.relink import Mapping, Named, Owned, Relink, Search, Shift, Step
 from integrity.repairs.trim import Trim
@@ -34,6 +35,7 @@ __all__ = [
     "Owned",
     "PerKey",
     "Quarantine",
+    "Rebuild",
     "Recompute",
     "References",
     "Relink",

@@ -31,6 +31,8 @@ class Conf:
     MAX_AFFECTED_ROWS: int = 100
     MAX_AFFECTED_SHARE: float = 0.05
     """The brake: a repair that would write more than the greater of the two is stopped before it writes."""
+    SWAP_SECONDS: float = 60.0
+    """How long a rebuilt table waits for its moment: for transactions that began before it, and for a free table."""
     CASCADE_DEPTH: int = 5
     """How many tables deep a delete is followed before it is refused."""
 

@@ -8,7 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, router
 
 from integrity import leases, records, statuses
 from integrity.exceptions import UsageError
-from integrity.keys import Keys, by_label, stored
+from integrity.keys import Key, Keys, by_label, stored
 from integrity.models import Run
 from integrity.observer import Observer
 from integrity.ordering import Job, in_order
@@ -47,9 +47,12 @@ def repair(
         if rule.label in {other.label for other, _ in work[:position]}:
             raise UsageError(f"{rule.label} is given twice: a run repairs it by one strategy.")
     jobs = in_order([(rule, *rule.strategy(strategy)) for rule, strategy in work])
+    # Rows of a table that is rebuilt are written by others afterwards, and so taken back before it.
+    jobs.sort(key=lambda job: not _rebuilds(job))
+    chosen = by_label([rule for rule, _, _ in jobs], keys)
     for job in jobs:
         _require_default_database(job)
-    chosen = by_label([rule for rule, _, _ in jobs], keys)
+        _refuse_keys(job, chosen)
     run, resumed = leases.take(
         [(rule.label, strategy) for rule, strategy, _ in jobs],
         Run.Verb.REPAIR,
@@ -64,16 +67,35 @@ def repair(
     with leases.Heartbeat(run):
         for position, job in enumerate(jobs):
             later = [rule for rule, _, _ in jobs[position + 1 :]]
-            report.rules.append(
-                RuleRepair(
-                    job, run, Scope.of(chosen.get(job[0].label)), brake, later, observer or Observer(), sample
-                ).perform((wider or {}).get(job[0].label))
-            )
+            kind = _work(job)
+            work_on = kind(job, run, Scope.of(chosen.get(job[0].label)), brake, later, observer or Observer(), sample)
+            report.rules.append(work_on.perform((wider or {}).get(job[0].label)))
             if report.rules[-1].status in (statuses.FAILED, statuses.REFUSED):
                 _leave_out(report, run, jobs[position + 1 :])
                 break
     records.close_run(run, report.status, "; ".join(rule.error for rule in report.rules if rule.error))
     return report
+
+
+def _rebuilds(job: Job) -> bool:
+    return any(step.whole for step in job[2])
+
+
+def _work(job: Job) -> type[RuleRepair]:
+    """Rows in batches, or a whole table."""
+    if not _rebuilds(job):
+        return RuleRepair
+    from integrity.rebuild import TableRebuild
+
+    return TableRebuild
+
+
+def _refuse_keys(job: Job, chosen: Mapping[str, Sequence[Key]]) -> None:
+    rule, strategy, _ = job
+    if _rebuilds(job) and rule.label in chosen:
+        raise UsageError(
+            f"{strategy} rebuilds the whole table of {rule.label}: leave the keys out, or repair in place."
+        )
 
 
 def _leave_out(report: Report, run: Run, rest: Sequence[Job]) -> None:

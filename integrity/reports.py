@@ -55,6 +55,8 @@ class RuleReport:
     """What a door adds for people."""
     brake: str = ""
     """In a dry run: that the brake would stop this, and how to open it."""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    """Counts of a rebuilt table, by name."""
     planned: list[PlannedChange] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     error: str = ""

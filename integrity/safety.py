@@ -111,6 +111,11 @@ class Brake:
             return cls(int(text), Fraction(0))
         raise UsageError(f"--max-affected {text!r} is neither a share such as 30% nor a number of rows such as 5000.")
 
+    @property
+    def opened(self) -> bool:
+        """True when somebody asked for other limits than the usual."""
+        return self != Brake.declared(None)
+
     def check(self, table: str, planned: int, written: int, connection: Any) -> None:
         """Raise Refused when more would be written than allowed. The table is counted no further than necessary.
 

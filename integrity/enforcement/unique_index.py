@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import connections
 from django.db.models import F
 from django.db.models.sql import Query
+from psycopg import sql
 
 from integrity.enforcement.names import shortened
 from integrity.statement import Statement, compose, joined, name
@@ -36,13 +37,13 @@ def unique_index_tail(rule: Unique, using: str) -> Statement:
 
 
 def unique_index_statement(
-    rule: Unique, using: str, *, table: str = "", index: str = "", concurrently: bool = False
+    rule: Unique, using: str, *, table: str | sql.Identifier = "", index: str = "", concurrently: bool = False
 ) -> Statement:
     """CREATE UNIQUE INDEX on the rule's table, or on another one with the same columns under another name."""
     return compose(
         "CREATE UNIQUE INDEX {concurrently} {index} ON {table} {tail}",
         concurrently=Statement("CONCURRENTLY" if concurrently else ""),
         index=name(index or unique_index_name(rule)),
-        table=name(table or rule.model._meta.db_table),
+        table=name(table or rule.model._meta.db_table) if isinstance(table, str) else table,
         tail=unique_index_tail(rule, using),
     )

@@ -163,8 +163,13 @@ class EngineCommand(BaseCommand):
 
     def require_yes_to_open_brake(self, options: dict[str, Any]) -> None:
         """A brake that is opened by cron must be opened on purpose."""
-        if options["max_affected"] and not (options["yes"] or options["dry_run"] or self.is_interactive):
-            raise UsageError("--max-affected opens the brake: without a terminal to ask on, add --yes.")
+        if options["max_affected"]:
+            self.require_yes("--max-affected opens the brake", options)
+
+    def require_yes(self, what: str, options: dict[str, Any]) -> None:
+        """What a person would be asked about must be said on purpose where nobody can be asked."""
+        if not (options["yes"] or options["dry_run"] or self.is_interactive):
+            raise UsageError(f"{what}: without a terminal to ask on, add --yes.")
 
 
 def add_django_options(parser: Any) -> None:

@@ -70,6 +70,8 @@ class Repair(ABC):
     """True when it writes the violating rows themselves, one for each key, with what the rule says they should be. The
     keys found then say how many rows will be written, and the plan says what broke the rule.
     """
+    whole: ClassVar[bool] = False
+    """True when it makes a table anew instead of writing rows; the engine then does not ask it for a plan."""
     relation: str = ""
     """The related name of the rows that it writes, each of which counts for its own key alone; empty for other rows."""
 

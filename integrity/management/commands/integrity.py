@@ -196,6 +196,8 @@ class Command(EngineCommand):
         keys = _keys(rules, options["key"])
         work = [(rule, _strategy(rule, options["strategy"], alone=len(rules) == 1)) for rule in rules]
         self.require_yes_to_open_brake(options)
+        if any(step.whole for rule, strategy in work for step in rule.strategy(strategy)[1]):
+            self.require_yes("A whole table is rebuilt", options)
 
         def run(*, dry_run: bool) -> Report:
             return self.perform(

@@ -1,0 +1,82 @@
+"""Who still sees the database as it was before a transaction, and would find a table empty that was filled by it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from integrity.exceptions import EngineError
+from integrity.statement import Statement, fetch
+
+
+class NotFinished(EngineError):
+    """Something else did not make room in time; nothing was changed."""
+
+
+# Vacuum and replication hold old snapshots too, and read no table by its name.
+_OLDER = """
+SELECT a.pid, virtualtransaction, backend_xmin::text AS xmin, coalesce(usename, '?') AS usename,
+    coalesce(nullif(application_name, ''), 'unnamed') AS application,
+    round(extract(epoch FROM clock_timestamp() - xact_start)) AS seconds
+FROM pg_stat_activity AS a
+JOIN pg_locks AS l ON l.pid = a.pid AND l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock'
+WHERE datname = current_database() AND a.pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+AND backend_type NOT IN ('autovacuum worker', 'walsender') AND age(backend_xmin) >= age(%s::text::xid)
+ORDER BY a.pid"""
+
+Holder = tuple[int, str, str]
+
+
+def current_transaction(connection: Any) -> str:
+    """The number of this transaction."""
+    return str(fetch(connection, Statement("SELECT pg_current_xact_id()::xid::text AS x"))[0]["x"])
+
+
+def wait_for_older(transaction: str, deadline: float, connection: Any) -> None:
+    """Wait until nobody's snapshot is older than a committed transaction, as CREATE INDEX CONCURRENTLY does.
+
+    Raises NotFinished naming who still has one at ``deadline``, of time.monotonic().
+    """
+    rows = _older(transaction, connection)
+    waited = set(rows)
+    pause = 0.002
+    while waited:
+        if time.monotonic() > deadline:
+            raise NotFinished(
+                f"{_described(rows, waited)} began before the clean table was there and would see it empty."
+                " Nothing was changed. Wait for it, or end it (pg_terminate_backend), and repair again."
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, 0.2)
+        rows = _older(transaction, connection)
+        # Whoever came later sees what was committed; their snapshots only look old when somebody else's are.
+        waited &= set(rows)
+
+
+def _older(transaction: str, connection: Any) -> dict[Holder, dict[str, Any]]:
+    found = fetch(connection, Statement(_OLDER, (transaction,)))
+    return {(row["pid"], row["virtualtransaction"], row["xmin"]): row for row in found}
+
+
+def _described(rows: dict[Holder, dict[str, Any]], waited: set[Holder]) -> str:
+    return ", ".join(
+        f"process {rows[holder]['pid']} ({rows[holder]['usename']}, {rows[holder]['application']},"
+        f" for {rows[holder]['seconds']} s)"
+        for holder in sorted(waited & rows.keys())
+    )
+
+
+def holding(oid: int, connection: Any) -> str:
+    """Who has the table locked now, for a sentence."""
+    rows = fetch(
+        connection,
+        Statement(
+            "SELECT DISTINCT a.pid, coalesce(usename, '?') AS usename,"
+            " coalesce(nullif(application_name, ''), 'unnamed') AS application FROM pg_locks AS l"
+            " JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE relation = %s::oid AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND a.pid <> pg_backend_pid() ORDER BY 1",
+            (oid,),
+        ),
+    )
+    return ", ".join(f"process {r['pid']} ({r['usename']}, {r['application']})" for r in rows)
