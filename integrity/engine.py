@@ -22,6 +22,7 @@ from integrity.look import look
 from integrity.models import Change, Run, Violation
 from integrity.observer import Observer
 from integrity.plan import Plan
+from integrity.rebuilding.record import rebuilds
 from integrity.registry import registry
 from integrity.reports import PlannedChange, Report, RuleReport
 from integrity.rules.base import Rule
@@ -69,20 +70,28 @@ def verify(number: int, *, actor: str | None = None, sample: int = 20, observer:
     observer = observer or Observer()
     of = get_run(number)
     connection = connections[DEFAULT_DB_ALIAS]
-    models = [
-        model_of(table) for table in Change.objects.filter(run=of).values_list("table", flat=True).distinct().order_by()
-    ]
-    if not models:
+    written = Change.objects.filter(run=of).values_list("table", flat=True).distinct().order_by()
+    rebuilt = [model_of(table) for table in _rebuilt(of)]
+    models = [model_of(table) for table in written]
+    if not models and not rebuilt:
         raise UsageError(f"Run {number} ({of.verb}) changed nothing; there is nothing to verify.")
     run = records.open_run(Run.Verb.VERIFY, database=of.database, actor=actor, of=of)
     report = Report(run.pk, run.verb)
-    rules = registry.reading(models_along(registry, models))
+    rules = registry.reading(models_along(registry, [*models, *rebuilt]))
+    whole = {rule.label for rule in registry.reading(models_along(registry, rebuilt))}
     observer.begins("verify", len(rules))
     for rule in rules:
-        report.rules.append(_analyze_one(rule, run, _concerned(rule, of, models, connection), sample))
+        scope = Scope() if rule.label in whole else _concerned(rule, of, models, connection)
+        report.rules.append(_analyze_one(rule, run, scope, sample))
         observer.advances(rule.label)
     records.close_run(run, report.status)
     return report
+
+
+def _rebuilt(of: Run) -> list[str]:
+    """The tables that a run, or the one that it undid, rebuilt: almost every row of them went or came back."""
+    source = of.of if of.verb == Run.Verb.UNDO and of.of else of
+    return sorted({done["table"] for done in rebuilds(source).values()})
 
 
 def _concerned(rule: Rule, of: Run, models: Sequence[type[Model]], connection: Any) -> Scope:

@@ -29,12 +29,13 @@ from integrity.rebuilding.names import Pieces
 from integrity.rebuilding.notes import CatchUp, Moved, installed, left_over, removed, waiting
 from integrity.rebuilding.portrait import differences, portrait
 from integrity.rebuilding.proof import NotProven, prove, refuse_harm
+from integrity.rebuilding.record import REBUILDS
 from integrity.rebuilding.refusals import refuse_referred, refuse_unfit
 from integrity.rebuilding.snapshots import NotFinished, current_transaction, wait_for_older
 from integrity.rebuilding.swap import Swap, locks, parents
 from integrity.registry import registry
 from integrity.repairs.rebuild import Rebuild
-from integrity.reports import Finding
+from integrity.reports import Finding, RuleReport
 from integrity.rule_repair import RuleRepair
 from integrity.rules.unique import Unique
 from integrity.safety import enter
@@ -43,8 +44,6 @@ from integrity.statement import Statement, compose, fetch, joined, name, names, 
 
 STEPS = ("noted", "analyzed", "built", "verified", "caught up", "swapped", "recorded")
 """What an Observer is told of, in this order; "analyzed" inside a transaction, the others after its commit."""
-REBUILDS = "rebuilds"
-"""Where a run's options keep, by rule, what is needed to take the swap back."""
 _ATTEMPTS = 3
 _QUIET = 20
 """How often a swap is put off because rows were just written, before the last of them are caught up under its lock."""
@@ -76,7 +75,7 @@ class TableRebuild(RuleRepair):
     # Without a lock: a dry run is the same path in one transaction that is rolled back
 
     def _dry_run(self) -> None:
-        with self._one_moment():
+        with one_moment(self.connection):
             counted = self._analyze()
             if counted.surplus:
                 self._build(counted)
@@ -91,7 +90,7 @@ class TableRebuild(RuleRepair):
         """Where nobody has opened the brake, it is asked before anything is put on the table."""
         if self.brake.opened:
             return True
-        with self._one_moment():
+        with one_moment(self.connection):
             counted = self._analyze()
             transaction.set_rollback(True)
         self._check_all(self.planned)
@@ -99,14 +98,6 @@ class TableRebuild(RuleRepair):
         if not counted.surplus:
             self.report.status = statuses.CLEAN
         return bool(counted.surplus)
-
-    @contextlib.contextmanager
-    def _one_moment(self) -> Iterator[None]:
-        """A transaction that sees the database as it is now, whatever people write meanwhile."""
-        with transaction.atomic(durable=True):
-            with self.connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            yield
 
     def _analyze(self) -> Counted:
         held = [(column.name, column.type) for column in columns(self.table, self.connection)]
@@ -188,7 +179,7 @@ class TableRebuild(RuleRepair):
     def _attempt(self) -> None:
         patiently(self._note, self.pieces.oid, self.table, self.connection)
         self._reached("noted")
-        with self._one_moment():
+        with one_moment(self.connection):
             counted = self._analyze()
             self._check_all(self.planned)
             if counted.surplus:
@@ -198,7 +189,7 @@ class TableRebuild(RuleRepair):
             self.report.status = statuses.CLEAN
             return
         self._reached("built")
-        with self._one_moment():
+        with one_moment(self.connection):
             CatchUp(self.unique, self.pieces, self.connection).perform()
             self._prove()
             self.filled = current_transaction(self.connection)
@@ -251,6 +242,7 @@ class TableRebuild(RuleRepair):
                 "backup": self.backup,
                 "removed": surplus,
                 "renamed": swap.renamed,
+                "serial": [[s["relname"], s["attname"]] for s in self.carrier.sequences if s["deptype"] == "a"],
                 "foreign_keys": [[key["conname"], key["definition"]] for key in self.carrier.foreign_keys()],
                 "declared": declared(self.unique),
                 "portrait": after,
@@ -291,19 +283,8 @@ class TableRebuild(RuleRepair):
         self.report.sample = []
         for key, definition in done["foreign_keys"]:
             if not definition.endswith(" NOT VALID"):
-                self._validate(key)
+                validate(self.table, key, self.report, self.connection)
         self.report.status = statuses.PARTIAL if self.report.skipped else statuses.CLEAN
-
-    def _validate(self, key: str) -> None:
-        """Rows are the old ones, which the same key had proven; whoever writes goes on meanwhile."""
-        try:
-            run(
-                self.connection,
-                compose("ALTER TABLE {t} VALIDATE CONSTRAINT {c}", t=name(self.table), c=name(key)),
-            )
-        except DatabaseError as error:
-            self.report.skipped += 1
-            self.report.reasons.append(f"{self.table}: {key} holds for new rows only: {sentence(error)}")
 
     def _record(self) -> None:
         if self.run.dry_run or self.report.status != statuses.CLEAN:
@@ -335,6 +316,24 @@ def _in_words(table: str, found: dict[str, Any], *, done: bool) -> str:
         f" {found['kept']:,} {stay} and {found['removed']:,} {go} ({found['removed'] * 100 / found['rows']:.7g} %)."
         f" The table as it was {be} kept as {found['backup']}."
     )
+
+
+@contextlib.contextmanager
+def one_moment(connection: Any) -> Iterator[None]:
+    """A transaction that sees the database as it is now, whatever people write meanwhile."""
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield
+
+
+def validate(table: str, key: str, report: RuleReport, connection: Any) -> None:
+    """Prove a foreign key that was carried over; whoever writes goes on meanwhile."""
+    try:
+        run(connection, compose("ALTER TABLE {t} VALIDATE CONSTRAINT {c}", t=name(table), c=name(key)))
+    except DatabaseError as error:
+        report.skipped += 1
+        report.reasons.append(f"{table}: {key} holds for new rows only: {sentence(error)}")
 
 
 def declared(rule: Unique) -> str:

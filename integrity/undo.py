@@ -21,6 +21,7 @@ from integrity.look import look
 from integrity.models import Change, Run
 from integrity.observer import Observer
 from integrity.owners import changes_for
+from integrity.rebuilding.record import SWAPS_BACK, rebuilds, refuse_again, swapped_back_by, to_swap_back
 from integrity.registry import registry
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.reports import Conflict, Report, RuleReport, rows
@@ -28,6 +29,7 @@ from integrity.rules.base import Rule
 from integrity.safety import enter
 from integrity.schema import columns, model_of
 from integrity.scope import Scope
+from integrity.swap_back import swap_back
 
 _DONE = Case(
     When(before__isnull=True, then=Value(INSERT)), When(after__isnull=True, then=Value(DELETE)), default=Value(UPDATE)
@@ -56,7 +58,9 @@ def undo(
     """
     part = Part(rule, keys)
     of = _undoable(number, part)
-    rules = list(part.of(of).values_list("rule", flat=True).distinct().order_by("rule"))
+    journaled = list(part.of(of).values_list("rule", flat=True).distinct().order_by("rule"))
+    swapped = part.to_swap_back(of)
+    rules = [*journaled, *(label for label in swapped if label not in journaled)]
     run, resumed = leases.take(
         [(rule, "") for rule in rules],
         Run.Verb.UNDO,
@@ -66,13 +70,16 @@ def undo(
         dry_run=dry_run,
         of=of,
         keys=part.stored(),
-        options={"columns": of.options["columns"], "triggers": of.options["triggers"]},
+        options={"columns": of.options["columns"], "triggers": of.options["triggers"], SWAPS_BACK: swapped},
     )
     report = Report(run.pk, run.verb, dry_run=dry_run, resumed=resumed)
     report.rules = [RuleReport(label, changes=records.so_far(run, label)[0]) for label in rules]
     part.note_undone(of, run, report)
     with leases.Heartbeat(run):
-        _Undo(run, of, part, report, sample, observer or Observer()).perform()
+        if journaled:
+            _Undo(run, of, part, report, sample, observer or Observer()).perform()
+        if swapped and report.status not in (statuses.FAILED, statuses.REFUSED):
+            swap_back(run, of, [result for result in report.rules if result.rule in swapped], sample, observer)
     if not dry_run:
         part.look_again(report, sample)
     for result in report.rules:
@@ -99,6 +106,19 @@ class Part:
         if self.keys is None:
             return Change.objects.filter(run=run, rule=self.rule.label)
         return changes_for(run, self.rule, self.keys, connections[DEFAULT_DB_ALIAS])
+
+    def rebuilds(self, run: Run) -> dict[str, dict[str, Any]]:
+        """The tables that a run rebuilt, which come back whole."""
+        found = rebuilds(run, self.rule.label if self.rule else None)
+        if found and self.keys is not None:
+            raise UsageError(f"Run {run.pk} rebuilt the whole table of {', '.join(found)}: leave the keys out.")
+        return found
+
+    def to_swap_back(self, run: Run) -> list[str]:
+        return to_swap_back(run, self.rule.label if self.rule else None)
+
+    def swapped_back_by(self, run: Run) -> Run | None:
+        return swapped_back_by(run, self.rule.label if self.rule else None)
 
     def stored(self) -> dict[str, list[dict[str, Any]]] | None:
         """The keys as the record of a run has them."""
@@ -143,17 +163,27 @@ def _undoable(number: int, part: Part) -> Run:
     if run.status == statuses.RUNNING and run.dry_run is False and not leases.is_dead(run):
         raise UsageError(f"Run {number} is still at work (process {run.pid} on {run.host}). Wait for it, or end it.")
     changes = part.of(run)
-    if not changes.exists():
+    if not changes.exists() and not part.rebuilds(run):
+        refuse_again(run)
         raise UsageError(f"Run {number} ({run.verb}) changed nothing{part}; there is nothing to undo.")
-    by = None if changes.filter(undone_by=None).exists() else changes.latest("id").undone_by
+    by = _undone_by(run, part)
     # One that died between its last row and its end is gone on with like any other.
     if by is not None and by.status != statuses.RUNNING:
+        refuse_again(by)
         raise UsageError(
             f"Run {number} was undone{part} by run {by.pk}. To take that back: manage.py integrity undo {by.pk}"
         )
     if run.status == statuses.RUNNING:
         leases.abandon(run)
     return run
+
+
+def _undone_by(run: Run, part: Part) -> Run | None:
+    """The run that took everything back; None while something is left."""
+    changes = part.of(run)
+    if changes.filter(undone_by=None).exists():
+        return None
+    return part.swapped_back_by(run) if part.rebuilds(run) else changes.latest("id").undone_by
 
 
 class _Undo:

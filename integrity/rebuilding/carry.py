@@ -6,6 +6,7 @@ the swap, under its lock: foreign keys and triggers, which would act on rows tha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ SELECT i.relname, substr(definition, position(' USING ' in definition)) AS tail,
     obj_description(indexrelid, 'pg_class') AS comment, contype, condeferrable, condeferred,
     pg_get_constraintdef(c.oid) AS constraint_definition,
     (SELECT jsonb_object_agg(attnum, attstattarget) FROM pg_attribute
-     WHERE attrelid = indexrelid AND attstattarget >= 0) AS targets
+     WHERE attrelid = indexrelid AND attstattarget >= 0)::text AS targets
 FROM pg_index JOIN pg_class AS i ON i.oid = indexrelid
 CROSS JOIN LATERAL pg_get_indexdef(indexrelid) AS definition
 LEFT JOIN pg_constraint AS c ON c.conindid = indexrelid AND c.conrelid = %s::oid AND contype IN ('p', 'u', 'x')
@@ -40,7 +41,8 @@ _CONSTRAINTS = """
 SELECT conname, contype, pg_get_constraintdef(oid) AS definition, obj_description(oid, 'pg_constraint') AS comment,
     confrelid::regclass::text AS target FROM pg_constraint WHERE conrelid = %s::oid AND contype <> 't' ORDER BY oid"""
 _STATISTICS = """
-SELECT stxname, pg_get_statisticsobjdef_columns(oid) AS columns, stxstattarget,
+SELECT stxname, stxowner::regrole::text AS owner, stxowner = current_user::regrole AS own,
+    pg_get_statisticsobjdef_columns(oid) AS columns, stxstattarget,
     obj_description(oid, 'pg_statistic_ext') AS comment, (SELECT string_agg(CASE kind
         WHEN 'd' THEN 'ndistinct' WHEN 'f' THEN 'dependencies' WHEN 'm' THEN 'mcv' END, ', ')
         FROM unnest(stxkind) AS kind WHERE kind <> 'e') AS kinds
@@ -59,8 +61,8 @@ SELECT tgname, pg_get_triggerdef(oid) AS definition, tgenabled AS enabled,
 FROM pg_trigger WHERE tgrelid = %s::oid AND NOT tgisinternal AND tgname <> ALL(%s) ORDER BY tgname"""
 _SEQUENCES = """
 SELECT s.relname, deptype, attname, s.oid, obj_description(s.oid, 'pg_class') AS comment,
-    s.relowner::regrole::text AS owner
-FROM pg_depend JOIN pg_class AS s ON s.oid = objid AND s.relkind = 'S'
+    seqtypid::regtype::text AS type, seqmin, seqmax
+FROM pg_depend JOIN pg_class AS s ON s.oid = objid AND s.relkind = 'S' JOIN pg_sequence ON seqrelid = s.oid
 JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
 WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND refobjid = %s::oid
 AND deptype IN ('a', 'i') ORDER BY attnum"""
@@ -150,7 +152,7 @@ class Carrier:
             deferred = " INITIALLY DEFERRED" if index["condeferred"] else ""
             kind = {"p": "PRIMARY KEY", "u": "UNIQUE"}[index["contype"]]
             yield self._constraint(temporary, f"{kind} USING INDEX {temporary} {deferrable}{deferred}")
-        for number, target in (index["targets"] or {}).items():
+        for number, target in json.loads(index["targets"] or "{}").items():
             yield compose(
                 "ALTER INDEX {i} ALTER COLUMN {n} SET STATISTICS {s}",
                 i=self.pieces.named(temporary),
@@ -176,8 +178,8 @@ class Carrier:
             columns=_verbatim(statistics["columns"]),
             t=self.pieces.clean,
         )
-        if not self.table["own"]:
-            owner = _verbatim(self.table["owner"])
+        if not statistics["own"]:
+            owner = _verbatim(statistics["owner"])
             yield compose("ALTER STATISTICS {s} OWNER TO {o}", s=self.pieces.named(temporary), o=owner)
         if _is_set(statistics["stxstattarget"]):
             target = sql.Literal(statistics["stxstattarget"])
@@ -188,6 +190,13 @@ class Carrier:
     def _sequence(self, sequence: dict[str, Any]) -> Iterator[Statement]:
         """The sequence of an identity column belongs to it and cannot be moved: the new one is made like it."""
         own = self.pieces.named(self.own_sequence(sequence, self.pieces.clean))
+        # LIKE makes every one a bigint.
+        yield compose(
+            f"ALTER SEQUENCE {{s}} AS {sequence['type']} MINVALUE {{least}} MAXVALUE {{most}}",
+            s=own,
+            least=sql.Literal(sequence["seqmin"]),
+            most=sql.Literal(sequence["seqmax"]),
+        )
         yield from self._grants(own, sequence["oid"], "s", self._oid_of(own), kind="SEQUENCE")
         if sequence["comment"]:
             yield self._comment("SEQUENCE", own, sequence["comment"])
