@@ -11,22 +11,22 @@ import time
 from collections.abc import Iterator
 from typing import Any, cast
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, IntegrityError, OperationalError, transaction
 from django.db.models import Q
 
-from integrity import leases, records, statuses
+from integrity import records, statuses
 from integrity.conf import conf
 from integrity.enforcement.unique_index import unique_index_name
 from integrity.exceptions import EngineError, LostRun, Refused, sentence
 from integrity.keys import pk_columns
+from integrity.leftovers import sweep
 from integrity.look import finding
-from integrity.models import Run
 from integrity.rebuilding.brief import Brief, patiently
 from integrity.rebuilding.build import build
 from integrity.rebuilding.carry import Carrier
 from integrity.rebuilding.choose import KEPT, Counted, choose
 from integrity.rebuilding.names import Pieces
-from integrity.rebuilding.notes import CatchUp, Moved, installed, left_over, removed, waiting
+from integrity.rebuilding.notes import CatchUp, Moved, installed, removed, waiting
 from integrity.rebuilding.portrait import differences, portrait
 from integrity.rebuilding.proof import NotProven, prove, refuse_harm
 from integrity.rebuilding.record import REBUILDS
@@ -40,7 +40,7 @@ from integrity.rule_repair import RuleRepair
 from integrity.rules.unique import Unique
 from integrity.safety import enter
 from integrity.schema import columns, is_retired, require_declared
-from integrity.statement import Statement, compose, fetch, joined, name, names, run, value
+from integrity.statement import compose, fetch, joined, name, names, run, value
 
 STEPS = ("noted", "analyzed", "built", "verified", "caught up", "swapped", "recorded")
 """What an Observer is told of, in this order; "analyzed" inside a transaction, the others after its commit."""
@@ -64,7 +64,7 @@ class TableRebuild(RuleRepair):
             return
         require_declared(self.rule.reads(), self.connection)
         self.pieces = Pieces.of(self.table, self.run, self.connection)
-        sweep(self.table, self.run, self.connection)
+        sweep([self.table], self.run, self.connection)
         refuse_unfit(self.pieces, self.backup, self.unique, self.connection)
         self.observer.begins(self.rule.label, len(STEPS))
         if self.run.dry_run:
@@ -291,15 +291,15 @@ class TableRebuild(RuleRepair):
             records.save_result(self.run, self.report)
             return
         records.remember(self.rule, self.run, [], looked_at=Q(), truncated=False)
-        records.save_result(self.run, self.report)
         self._reached("recorded")
+        records.save_result(self.run, self.report)
 
     def _reached(self, step: str) -> None:
         self.observer.reaches(step)
         self.observer.advances(self.rule.label)
 
     def _clear(self) -> None:
-        sweep(self.table, self.run, self.connection)
+        sweep([self.table], self.run, self.connection)
 
     def _clear_after(self, error: Exception) -> None:
         """Leave nothing behind; a server that is gone keeps it for the next run."""
@@ -329,9 +329,15 @@ def one_moment(connection: Any) -> Iterator[None]:
 
 def validate(table: str, key: str, report: RuleReport, connection: Any) -> None:
     """Prove a foreign key that was carried over; whoever writes goes on meanwhile."""
+    statement = compose("ALTER TABLE {t} VALIDATE CONSTRAINT {c}", t=name(table), c=name(key))
     try:
-        run(connection, compose("ALTER TABLE {t} VALIDATE CONSTRAINT {c}", t=name(table), c=name(key)))
-    except DatabaseError as error:
+        try:
+            run(connection, statement)
+        except OperationalError:
+            # The tables have changed places: what is left to do must not wait for another run.
+            connection.close_if_unusable_or_obsolete()
+            run(connection, statement)
+    except IntegrityError as error:
         report.skipped += 1
         report.reasons.append(f"{table}: {key} holds for new rows only: {sentence(error)}")
 
@@ -339,30 +345,3 @@ def validate(table: str, key: str, report: RuleReport, connection: Any) -> None:
 def declared(rule: Unique) -> str:
     """What decides which rows stay; an undo must find the same ones."""
     return f"by {rule.by!r} keep {rule.keep!r} where {rule.where!r}"
-
-
-def sweep(table: str, mine: Run | None, connection: Any) -> None:
-    """Remove what killed rebuilds of a table have left. Raises Refused while another living run works on it."""
-    found = fetch(
-        connection,
-        Statement(
-            "SELECT nspname FROM pg_namespace AS n JOIN pg_class AS c ON relnamespace = n.oid"
-            " WHERE c.oid = to_regclass(quote_ident(%s))",
-            (table,),
-        ),
-    )
-    left = left_over(found[0]["nspname"], table, connection) if found else []
-    for number in {number for _, _, number in left} - {mine.pk if mine else None}:
-        other = Run.objects.filter(pk=number, status=statuses.RUNNING).first()
-        if other is not None and not leases.is_dead(other):
-            raise Refused(f"Run {number} ({other.verb} by {other.actor}) is rebuilding {table}. Wait for it.")
-
-    def drop() -> None:
-        with transaction.atomic(durable=True):
-            Brief(connection).run(
-                Statement(f"DROP {kind} IF EXISTS {what.replace('%', '%%')} CASCADE") for kind, what, _ in left
-            )
-
-    if left:
-        oid = fetch(connection, Statement("SELECT to_regclass(quote_ident(%s))::oid AS oid", (table,)))[0]["oid"]
-        patiently(drop, oid, table, connection)

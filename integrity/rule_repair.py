@@ -19,6 +19,7 @@ from integrity.emptiness import refuse_empty_reference
 from integrity.enforcement.along import models_along
 from integrity.exceptions import EngineError, LostRun, Refused, sentence
 from integrity.keys import Key
+from integrity.leftovers import sweep
 from integrity.look import keys_in, look
 from integrity.models import Run
 from integrity.observer import Observer
@@ -97,6 +98,7 @@ class RuleRepair:
             self.report.status = statuses.RETIRED
             return
         require_declared({*self.rule.reads(), *self.models}, self.connection)
+        sweep({model._meta.db_table for model in self.models}, self.run, self.connection)
         self._prepare()
         whole = {rule: _count_whole(rule) for rule in self._whole_rules()}
         for _ in range(MAX_PASSES):

@@ -12,9 +12,10 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from integrity import records, statuses
 from integrity.exceptions import EngineError, LostRun, Refused, UnknownName, sentence
 from integrity.keys import pk_columns
+from integrity.leftovers import sweep
 from integrity.models import Run
 from integrity.observer import Observer
-from integrity.rebuild import declared, one_moment, sweep, validate
+from integrity.rebuild import declared, one_moment, validate
 from integrity.rebuilding.brief import Brief, patiently
 from integrity.rebuilding.carry import ENABLED
 from integrity.rebuilding.names import Pieces
@@ -68,7 +69,7 @@ class SwapBack:
             return
         self.rule = self._declared_rule()
         self.pieces = Pieces.of(self.table, self.run, self.connection)
-        sweep(self.table, self.run, self.connection)
+        sweep([self.table], self.run, self.connection)
         self._refuse_unfit()
         if self.run.dry_run:
             self._dry_run()
@@ -78,13 +79,13 @@ class SwapBack:
                 self._attempt()
                 break
             except Moved:
-                sweep(self.table, self.run, self.connection)
+                sweep([self.table], self.run, self.connection)
                 if attempt == _ATTEMPTS - 1:
                     raise
             except (DatabaseError, EngineError):
                 self.connection.close_if_unusable_or_obsolete()
                 with contextlib.suppress(DatabaseError, EngineError):
-                    sweep(self.table, self.run, self.connection)
+                    sweep([self.table], self.run, self.connection)
                 raise
         self._finish()
 

@@ -17,6 +17,7 @@ from integrity.repair import repair
 from integrity.reports import Report
 from integrity.rules.base import Rule
 from integrity.undo import undo
+from tests.integrity.rebuilds import sales_differ
 from tests.toy import crews
 from tests.toy import models as toy
 from tests.toy.teams import League, Message, Series, Team, Town
@@ -213,6 +214,8 @@ def perform(
     keys: Sequence[int] | None = None,
 ) -> Report:
     """Repair a world, or undo a run of it."""
+    if world == "sales":
+        return _rebuild_or_undo(run if verb == "undo" else None, observer)
     if verb == "undo":
         return undo(run or 0, observer=observer, actor="ann")
     if world == "players":
@@ -225,6 +228,17 @@ def perform(
         return repair([(found.rule, found.strategy)], keys=chosen, observer=observer, actor="ann")
     finally:
         registry.unregister(found.rule.label)
+
+
+def _rebuild_or_undo(run: int | None, observer: Observer | None) -> Report:
+    rule = sales_differ()
+    registry.register("toy", [rule])
+    try:
+        if run is not None:
+            return undo(run, observer=observer, actor="ann")
+        return repair([(rule, "rebuild")], max_affected="100%", observer=observer, actor="ann")
+    finally:
+        registry.unregister(rule.label)
 
 
 def rows(table: str, columns: str = "*") -> list[str]:
