@@ -110,17 +110,23 @@ class TableRebuild(RuleRepair):
         return counted
 
     def _tell(self, counted: Counted) -> None:
-        self.report.evidence = {
+        self.report.counts = {
             "rows": counted.rows,
-            "distinct_rows": counted.distinct_rows,
+            **({} if counted.distinct_rows is None else {"distinct_rows": counted.distinct_rows}),
             "distinct_keys": counted.keys,
             "kept": counted.rows - counted.surplus,
             "removed": counted.surplus,
-            "backup": self.backup if counted.surplus else None,
         }
         if counted.surplus:
-            self.report.notes = [_in_words(self.table, self.report.evidence, done=False)]
+            self.report.notes = [self._share(self.report.counts, done=False)]
             self.report.sample = self._most_repeated()
+
+    def _share(self, counts: dict[str, int], *, done: bool) -> str:
+        go, be = ("are gone", "is") if done else ("would go", "would be")
+        return (
+            f"{counts['removed'] * 100 / counts['rows']:.7g} % of the rows of {self.table} {go}. The table as it was"
+            f" {be} kept as {self.backup}."
+        )
 
     def _most_repeated(self) -> list[Finding]:
         labels = self.unique.labels
@@ -246,7 +252,7 @@ class TableRebuild(RuleRepair):
                 "foreign_keys": [[key["conname"], key["definition"]] for key in self.carrier.foreign_keys()],
                 "declared": declared(self.unique),
                 "portrait": after,
-                "evidence": self.report.evidence,
+                "counts": self.report.counts,
             }
             self.run.save(update_fields=["options"])
             records.progress(self.run, self.rule.label, surplus)
@@ -277,9 +283,8 @@ class TableRebuild(RuleRepair):
         """Once the tables have changed places, also for a process that died right after it."""
         done = self.run.options[REBUILDS][self.rule.label]
         self.report.changes, self.report.violations = done["removed"], 0
-        self.report.checked = done["evidence"]["rows"]
-        self.report.evidence = done["evidence"]
-        self.report.notes = [_in_words(self.table, done["evidence"], done=True)]
+        self.report.checked, self.report.counts = done["counts"]["rows"], done["counts"]
+        self.report.notes = [self._share(done["counts"], done=True)]
         self.report.sample = []
         for key, definition in done["foreign_keys"]:
             if not definition.endswith(" NOT VALID"):
@@ -306,16 +311,6 @@ class TableRebuild(RuleRepair):
         self.connection.close_if_unusable_or_obsolete()
         with contextlib.suppress(DatabaseError, EngineError):
             self._clear()
-
-
-def _in_words(table: str, found: dict[str, Any], *, done: bool) -> str:
-    stay, go, be = ("stay", "are gone", "is") if done else ("would stay", "would go", "would be")
-    distinct = "" if found["distinct_rows"] is None else f"{found['distinct_rows']:,} distinct rows, "
-    return (
-        f"{table}: {found['rows']:,} rows, {distinct}{found['distinct_keys']:,} distinct keys."
-        f" {found['kept']:,} {stay} and {found['removed']:,} {go} ({found['removed'] * 100 / found['rows']:.7g} %)."
-        f" The table as it was {be} kept as {found['backup']}."
-    )
 
 
 @contextlib.contextmanager

@@ -30,7 +30,8 @@ class RuleReport:
     violations: int | None = None
     seconds: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    """The sorts that a rule of two tables counts apart: identical, modified, only_left, only_right."""
+    """The sorts that a rule of two tables counts apart: identical, modified, only_left, only_right. Of a
+    rebuilt table: rows, distinct_rows, distinct_keys, kept, removed."""
     sample: list[Finding] = field(default_factory=list)
     truncated: bool = False
     suspects: int | None = None
@@ -55,8 +56,6 @@ class RuleReport:
     """What a door adds for people."""
     brake: str = ""
     """In a dry run: that the brake would stop this, and how to open it."""
-    evidence: dict[str, Any] = field(default_factory=dict)
-    """Counts of a rebuilt table, by name."""
     planned: list[PlannedChange] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     error: str = ""

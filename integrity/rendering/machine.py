@@ -74,7 +74,6 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "skipped": report.skipped,
         "reasons": report.reasons,
         "notes": report.notes,
-        "evidence": report.evidence or None,
         "enforcement": report.enforcement or None,
         "conflicts": [{"table": c.table, "key": c.key, "why": c.why} for c in report.conflicts],
         "brake": report.brake or None,
