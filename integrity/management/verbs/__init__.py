@@ -1,0 +1,9 @@
+"""The verbs of ``manage.py integrity``, a module each: what can be typed behind it, and which function it calls."""
+
+from integrity.management.verbs import accept, analyze, enforce, quarantine, repair, rules, runs, undo, verify
+
+VERBS = {
+    module.VERB.name: module.VERB
+    for module in (rules, analyze, verify, quarantine, runs, repair, undo, enforce, accept)
+}
+"""By name, in the order of the help: those that look, then those that write."""

@@ -1,0 +1,38 @@
+"""What several verbs take, and what the typed words mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from integrity.exceptions import UsageError
+from integrity.keys import Key
+from integrity.rules.base import Rule
+
+
+def add_rules(parser: Any) -> None:
+    """Rules and apps; all of them where nothing is named."""
+    parser.add_argument("rules", nargs="*", metavar="RULE|APP", help="app.name or app (default: all).")
+
+
+def add_tag(parser: Any) -> None:
+    """Rules chosen by what they have in common."""
+    parser.add_argument("--tag", action="append", default=[], metavar="T", help="Only rules with this tag; repeatable.")
+
+
+def add_key(parser: Any) -> None:
+    """Some keys in place of whole tables."""
+    parser.add_argument(
+        "--key", action="append", metavar="K", help="Only this key, such as 17 or order=3,line=2; repeatable."
+    )
+
+
+def keys_of(rules: list[Rule], texts: list[str] | None) -> list[Key] | None:
+    """Typed keys; they must mean the same for every rule that is looked at."""
+    if texts is None:
+        return None
+    models = {rule.model._meta.label for rule in rules}
+    if len(models) != 1:
+        raise UsageError(
+            f"--key belongs to one model, and these rules are about {', '.join(sorted(models))}. Name the rule."
+        )
+    return [rules[0].parse_key(text) for text in texts]
