@@ -23,8 +23,8 @@ from integrity.models import Quarantined
 from integrity.owners import key_as_told
 from integrity.quarantine import along, restore
 from integrity.registry import registry
-from integrity.rendering.terminal import show
 from integrity.reports import Report, RuleReport, rows
+from integrity.shown import show
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Quarantined]

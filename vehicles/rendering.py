@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from integrity.rendering.terminal import show, table
+from integrity.rendering.terminal import table
 from integrity.reports import RuleReport
+from integrity.shown import show
 from vehicles.anomalies import STALE, Suspect, suspects_of
 from vehicles.models import Vehicle
 

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from integrity.models import Result, Run, Violation
 from integrity.rendering.machine import lines, list_object
-from integrity.rendering.terminal import fitting, show, status
+from integrity.rendering.terminal import fitting, status
 from integrity.reports import added
 from integrity.rules.base import Rule
+from integrity.shown import show
 
 
 def _rule(rule: Rule, states: Mapping[str, str]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from rich.console import Console
 from integrity.models import Quarantined
 from integrity.owners import key_as_told
 from integrity.rendering.machine import lines, list_object
-from integrity.rendering.terminal import fitting, show
+from integrity.rendering.terminal import fitting
+from integrity.shown import show
 
 
 def _row(row: Quarantined) -> dict[str, Any]:

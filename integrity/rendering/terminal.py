@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TextIO
@@ -15,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from integrity.keys import as_json
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repairs.base import INSERT
@@ -23,6 +21,7 @@ from integrity.reports import PlannedChange, Report, RuleReport
 from integrity.reports import rows as rows_of
 from integrity.rules.base import Rule
 from integrity.rules.comparison import apart
+from integrity.shown import show
 
 STYLES = {
     "clean": "green",
@@ -64,23 +63,6 @@ def fitting(out: Console, columns: Mapping[str, Sequence[Any]], *, right: Sequen
             break
         kept.pop(column, None)
     return made
-
-
-def show(value: Any) -> str:
-    """A value as people read it."""
-    match value:
-        case None:
-            return "NULL"
-        case bool():
-            return str(value).lower()
-        case dict():
-            return ", ".join(f"{name} {show(part)}" for name, part in value.items())
-        case list() | tuple():
-            return "\n".join(show(item) for item in value)
-        case datetime.datetime():
-            text = value.isoformat(" ", "auto" if value.second or value.microsecond else "minutes")
-            return text.replace("+00:00", " UTC")
-    return str(as_json(value))
 
 
 def status(text: str) -> Text:
