@@ -341,3 +341,31 @@ def test_many_witnesses_outweigh_one_and_not_two_of_three():
     assert outcomes(relinked()) == {"ambiguous": 3}
     make_message(10, "Series 2B")
     assert outcomes(relinked()) == {"relinked by named": 4}
+
+
+def make_named(shift, *olds):
+    """Teams, and a message to each that names it."""
+    for old in olds:
+        make_team(old + shift, f"Series {old}")
+        make_message(old, f"Series {old}")
+
+
+def test_one_stray_must_be_outweighed_by_as_many_again():
+    make_named(931, *range(87100, 87106))
+    make_named(1, 87050)
+    make_named(931, 87300)
+    make_team(87200 + 931, "Series 22")
+    message = make_message(87200)
+    steps = [teams.named(), Shift(at_least=4)]
+    assert "no one shift: +931 fits 7 of 8 known ids" in why(relinked(*steps, dry_run=True), 87200)
+    make_named(931, 87301)
+    relinked(*steps)
+    assert links(message) == [87200 + 931]
+
+
+def test_two_strays_that_moved_alike_disprove_a_shift():
+    make_named(931, *range(87100, 87120))
+    make_named(940, 87300, 87301)
+    make_team(87200 + 931, "Series 22")
+    make_message(87200)
+    assert "no one shift" in why(relinked(teams.named(), Shift(at_least=2)), 87200)

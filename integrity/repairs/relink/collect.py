@@ -88,15 +88,21 @@ class Collection:
         found = [v for v in settled(list(verdicts), merge=self.merge) if v.outcome == RELINKED]
         parts = [
             compose(
-                "SELECT * FROM unnest({old}::{type}[], {new}::{type}[]) AS v (old, new)",
+                "SELECT * FROM unnest({old}::{type}[], {new}::{type}[], {sure}::boolean[]) AS v (old, new, sure)",
                 old=value([verdict.old for verdict in found]),
                 new=value([verdict.new for verdict in found]),
+                sure=value([len(verdict.candidates[0].backed) > 1 for verdict in found]),
                 type=self.search.type,
             ),
-            *(proof for step in self.steps if (proof := step.proves(self.search)) is not None),
+            *(
+                compose("SELECT p.old, p.new, true FROM ({proof}) AS p", proof=proof)
+                for step in self.steps
+                if (proof := step.proves(self.search)) is not None
+            ),
         ]
         self.search.proven = self.search.temporary(
-            "SELECT DISTINCT p.old, p.new FROM ({parts}) AS p", parts=joined(" UNION ALL ", parts)
+            "SELECT p.old, p.new, bool_or(p.sure) AS sure FROM ({parts}) AS p GROUP BY p.old, p.new",
+            parts=joined(" UNION ALL ", parts),
         )
 
     # Reading it

@@ -30,8 +30,8 @@ class Search:
 
     rules: those that share the Relink. target, on: the model that they refer to and the column by which. type: the SQL
     type in which ids are compared. ids: a relation ``(old, rows, reused)`` of the ids to find. pairs: a relation
-    ``(old, candidate)`` of what the steps have listed so far. proven: a relation ``(old, new)`` of ids known to have
-    become others.
+    ``(old, candidate)`` of what the steps have listed so far. proven: a relation ``(old, new, sure)`` of ids known to
+    have become others; not sure where a single step says so that is no proof by itself.
     """
 
     def __init__(self, rules: Sequence[References], using: str) -> None:

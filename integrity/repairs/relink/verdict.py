@@ -85,7 +85,8 @@ class _Said:
     def backed(self) -> Counter[Id]:
         found: Counter[Id] = Counter()
         for ballot in self.ballots:
-            found.update(dict.fromkeys(set(ballot.candidates), ballot.witnesses))
+            if ballot.witnesses:
+                found.update(dict.fromkeys(set(ballot.candidates), ballot.witnesses))
         return found
 
     def possible(self, margin: int) -> tuple[set[Id], bool]:
@@ -107,10 +108,11 @@ class _Said:
 
     def preferring(self, among: set[Id], margin: int) -> set[Id]:
         """Those of several that it puts first; none where they are of more than one group."""
-        groups = {group for b in self.ballots for c, group in zip(b.candidates, b.groups, strict=False) if c in among}
+        counted = [ballot for ballot in self.ballots if ballot.witnesses]
+        groups = {group for b in counted for c, group in zip(b.candidates, b.groups, strict=False) if c in among}
         if len(groups) > 1:
             return set()
-        voting = [ballot for ballot in self.ballots if set(ballot.preferred) & among]
+        voting = [ballot for ballot in counted if set(ballot.preferred) & among]
         total = sum(ballot.witnesses for ballot in voting)
         first: Counter[Id] = Counter()
         for ballot in voting:
