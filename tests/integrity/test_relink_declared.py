@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def problems(*by, model=toy.Message, column="team_id", to=toy.Team, **options):
 # What is refused at start-up
 
 TEXT = {toy.Message: "text"}
-MEMBERS = {"members": toy.Membership, "user": "person", "target": "team"}
+MEMBERS: dict[str, Any] = {"members": toy.Membership, "user": "person", "target": "team"}
 
 
 @pytest.mark.parametrize(
