@@ -1,6 +1,7 @@
 """`make serve`: a trial of the whole site on this machine, from an empty folder to an address and a login."""
 
 import contextlib
+import io
 import os
 import secrets
 import socket
@@ -27,7 +28,7 @@ def main() -> None:
         password = prepare()
     # Again, as this took a while: two servers would share a port without a word.
     _require_free(port)
-    print(f"\n  Pages           http://localhost:{port}/")
+    print(f"\n  Pages           http://localhost:{port}/ and /teams/, which asks for the login")
     print(f"  API             http://localhost:{port}/api/docs")
     print(f"  Administration  http://localhost:{port}/admin/   login {LOGIN}, password {password}")
     print("\n  Ctrl-C stops the server; `make stop` stops the embedded PostgreSQL.\n", flush=True)
@@ -45,8 +46,11 @@ def prepare() -> str:
 
     if not Player.objects.exists():
         call_command("load_test_data", verbosity=0)
+        call_command("load_team_test_data", stdout=io.StringIO())
     call_command("collectstatic", verbosity=0, interactive=False)
-    return reset_login()
+    password = reset_login()
+    join_teams()
+    return password
 
 
 def reset_login() -> str:
@@ -60,6 +64,17 @@ def reset_login() -> str:
     account.set_password(password)
     account.save()
     return password
+
+
+def join_teams() -> None:
+    """Let the trial's account be captain of the teams that have something to show, where the test data are there."""
+    from django.contrib.auth import get_user_model
+
+    from teams.models import Team, TeamMembership
+
+    account = get_user_model().objects.get(username=LOGIN)
+    for team in Team.objects.filter(messages__isnull=False).distinct()[:2]:
+        TeamMembership.objects.get_or_create(user=account, team=team, defaults={"is_captain": True})
 
 
 def _port(text: str) -> int:

@@ -151,7 +151,7 @@ UNFOLD = {
     "SITE_TITLE": "Holdtrue",
     "SITE_HEADER": "Holdtrue",
     "SITE_SYMBOL": "verified",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/players/icon.svg"}],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/holdtrue/icon.svg"}],
     "COLORS": {"primary": TEAL},
 }
 

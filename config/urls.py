@@ -13,6 +13,7 @@ admin.site.site_title = admin.site.site_header = "Holdtrue"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/", api.urls),
-    path("favicon.ico", RedirectView.as_view(url="/static/players/icon.svg")),
+    path("favicon.ico", RedirectView.as_view(url="/static/holdtrue/icon.svg")),
+    path("teams/", include("teams.pages.urls")),
     path("", include("players.pages.urls")),
 ]

@@ -61,7 +61,7 @@ def _wait(address, server):
     deadline = time.monotonic() + 60
     while True:
         try:
-            urlopen(f"{address}/static/players/pages.css", timeout=2).close()
+            urlopen(f"{address}/static/holdtrue/pages.css", timeout=2).close()
             return
         except OSError:
             assert server.poll() is None, "the server ended"

@@ -84,7 +84,7 @@ def test_a_repair_is_tried_carried_out_and_taken_back(visit, wrong):
     ann.shot("confirm")
     assert HourlyMetric.objects.count() == before
     page.click("text=Write 1 row")
-    page.wait_for_selector("text=It adds up now")
+    page.wait_for_selector("text=It is right now")
     assert HourlyMetric.objects.count() == before - 1
     ann.shot("repaired")
 

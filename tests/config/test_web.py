@@ -153,7 +153,7 @@ def test_serve_begins_with_an_empty_database_and_ends_with_ctrl_c(tmp_path, djan
     assert "Rider 0" in page
     password = said.partition("password ")[2].split()[0]
     assert django_user_model.objects.get(username=serve.LOGIN).check_password(password)
-    assert (tmp_path / "players" / "pages.css").exists()
+    assert (tmp_path / "holdtrue" / "pages.css").exists()
 
 
 def answer_of(url):

@@ -1,0 +1,1 @@
+"""The pages of members: their teams, what these ask and tell, and when they practise."""
