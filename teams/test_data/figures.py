@@ -14,8 +14,10 @@ SOUTH = ("Tennaqua", "Beverly")
 SOUTHERN = ("Series 1", "Series 2", "Series 7", "Series 9", "Series 22")
 SERIES_22, SERIES_2B = 19, 39
 """The places of the two teams that ask and tell in the story."""
-PRACTISING, THRICE = 17, 7
-"""Teams that practise; of the first of them a backup made two more variants, of the others one."""
+PRACTISING = (SERIES_22, SERIES_2B, *range(15))
+"""The places of the 17 teams that practise."""
+THRICE = 7
+"""Of so many practice times a backup made two more variants, of the others one."""
 FIRST_DAY = datetime(2026, 9, 7, 9, tzinfo=UTC)
 
 

@@ -175,7 +175,7 @@ def _matches(teams: list[Team]) -> int:
 
 def _practice_times(teams: list[Team]) -> int:
     rows = []
-    for place in range(figures.PRACTISING):
+    for place in figures.PRACTISING:
         day, begin, end, court = figures.practice(place)
         rows.append(
             PracticeTime(

@@ -34,9 +34,9 @@ def test_a_captain_votes_asks_and_tells(visit, captain):
     somebody = visit()
     page = sign_in(somebody, captain)
     page.click("text=Hinsdale Series 22 >> nth=0")
-    page.click(".choices button >> text=Yes")
-    page.wait_for_selector(".choices button[aria-pressed] >> text=Yes")
-    assert PollResponse.objects.get(user=captain).choice.text == "Yes"
+    page.click(".choices button >> text=Only late")
+    page.wait_for_selector(".choices button[aria-pressed] >> text=Only late")
+    assert PollResponse.objects.get(user=captain).choice.text == "Only late"
 
     page.click("text=Ask the team")
     page.fill("[name=question]", "Who brings balls?")
