@@ -71,7 +71,9 @@ def multiply_practice_times(rows: int = 3_470_114, *, seed: int = 1) -> Duplicat
         before = PracticeTime.objects.count()
         own = PracticeTime.objects.filter(team__in=teams).count()
         if own != len(figures.PRACTISING):
-            raise BadArgument(f"rows needs the {len(figures.PRACTISING)} practice times of seed {seed} and found {own:,}.")
+            raise BadArgument(
+                f"rows needs the {len(figures.PRACTISING)} practice times of seed {seed} and found {own:,}."
+            )
         cursor.execute(UNPROTECT)
         cursor.execute(VARIANTS, {"teams": teams, "thrice": figures.THRICE})
         cursor.execute(MULTIPLY, {"added": max(rows - before, 0), "there": own})
