@@ -13,6 +13,7 @@ from integrity.repairs.relink import Mapping, Named, Owned, Relink, Search, Shif
 from integrity.repairs.trim import Trim
 from integrity.rules.agrees import UNKNOWN, Agrees
 from integrity.rules.always import Always
+from integrity.rules.bounded import Bounded
 from integrity.rules.derived import Derived
 from integrity.rules.ordered import Ordered
 from integrity.rules.references import References
@@ -23,6 +24,7 @@ __all__ = [
     "Adjust",
     "Agrees",
     "Always",
+    "Bounded",
     "Clear",
     "Copy",
     "Derived",

@@ -9,6 +9,7 @@ class IntegrityConfig(AppConfig):
 
     def ready(self) -> None:
         from integrity.checks import check_rules
+        from integrity.importing.known import check_imports, imports
         from integrity.registry import registry
 
         registry.discover()
@@ -17,3 +18,5 @@ class IntegrityConfig(AppConfig):
 
             declare(registry)
         checks.register(check_rules, "integrity")
+        imports.discover()
+        checks.register(check_imports, "integrity")

@@ -19,6 +19,7 @@ class Run(models.Model):
         VERIFY = "verify"
         UNDO = "undo"
         ENFORCE = "enforce"
+        IMPORT = "import"
 
     verb = models.CharField(max_length=20, choices=Verb.choices)
     status = models.CharField(max_length=20, choices=statuses.RUN_CHOICES, default=statuses.RUNNING)
@@ -212,3 +213,63 @@ class Quarantined(Change):
 
     def __str__(self) -> str:
         return f"{self.table} {', '.join(f'{column} {part}' for column, part in self.key.items())}"
+
+
+class RejectedRow(models.Model):
+    """What was wrong with one field of a row that an import left out, or with the row where ``field`` is empty."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="rejected_rows")
+    feed = models.CharField(max_length=200)
+    file = models.TextField()
+    line = models.BigIntegerField(help_text="On which the row begins; 0 for one that the feed does not have.")
+    field = models.CharField(max_length=500, blank=True)
+    value = models.TextField(null=True)  # noqa: DJ001  (null: the field was not there, or was null)
+    reason = models.TextField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}: {self.reason}"
+
+
+class Snapshot(models.Model):
+    """What an import found before it wrote to a table: its size, and how many rows of others refer to it."""
+
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="snapshots")
+    table = models.CharField(max_length=200)
+    rows = models.BigIntegerField(help_text="Before the import.")
+    rows_after = models.BigIntegerField()
+    references = models.JSONField(help_text="For each referring table: rows that refer, rows that lead nowhere.")
+    digest = models.CharField(max_length=100, help_text="Of the primary and natural keys as the import left them.")
+    keys = models.BigIntegerField(null=True, help_text="Rows of which the key is kept; null where none is declared.")
+    taken_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["run", "table"], name="integrity_one_snapshot_per_import")]
+
+    def __str__(self) -> str:
+        return f"{self.table} in run {self.run_id}: {self.rows} rows"
+
+
+class Severed(models.Model):
+    """Rows of a table that somebody deleted, or gave another key, while others referred to them."""
+
+    table = models.CharField(max_length=200)
+    event = models.CharField(max_length=20)
+    keys = models.JSONField(help_text="Of the first 1,000 rows that were referred to, as text.")
+    rows = models.BigIntegerField(help_text="How many rows were referred to.")
+    dangling = models.JSONField(help_text="Rows left without what they refer to, by table and column.")
+    session_user = models.CharField(max_length=200)
+    role = models.CharField(max_length=200)
+    application_name = models.CharField(max_length=200)
+    client = models.CharField(max_length=100, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "severed references"
+
+    def __str__(self) -> str:
+        return f"{self.event} of {self.rows} rows of {self.table} by {self.session_user}"

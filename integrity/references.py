@@ -1,7 +1,9 @@
-"""Which rows refer to a row: by a foreign key of the catalog, or by a generic relation of the model."""
+"""Which rows refer to a row: by a foreign key of the catalog, a generic relation of the model, or a declared rule."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Model
@@ -11,11 +13,41 @@ from integrity.schema import ForeignKey, foreign_keys_to
 from integrity.statement import Statement, compose, joined, name, value
 
 
-def referring(model: type[Model], connection: Any) -> list[tuple[str, Statement]]:
-    """Tables of which rows may refer to rows ``t`` of a model, each with the condition that a row ``c`` does."""
-    found = [(key.table, by_key(key)) for key in foreign_keys_to(model._meta.db_table, connection)]
-    relations = generic_relations(model)
-    return [*found, *((relation.related_model._meta.db_table, by_relation(model, relation)) for relation in relations)]
+@dataclass(frozen=True)
+class Referring:
+    """Rows ``c`` of a table that refer to rows ``t`` of a model, when ``on`` holds."""
+
+    table: str
+    columns: tuple[str, ...]
+    on: Statement
+    soft: bool
+    """True where no foreign key of the database keeps it."""
+
+
+def referring(model: type[Model], connection: Any) -> list[Referring]:
+    """Whatever may refer to rows of a model: foreign keys, generic relations, and what References rules declare."""
+    table = model._meta.db_table
+    found = [Referring(key.table, key.columns, by_key(key), soft=False) for key in foreign_keys_to(table, connection)]
+    for relation in generic_relations(model):
+        columns = generic_columns(relation)
+        found.append(Referring(relation.related_model._meta.db_table, columns, by_relation(model, relation), soft=True))
+    known = {(reference.table, reference.columns) for reference in found}
+    return [*found, *(soft for soft in declared(model) if (soft.table, soft.columns) not in known)]
+
+
+def declared(model: type[Model]) -> Iterator[Referring]:
+    """The references to a model that rules declare, which the database may know nothing of."""
+    from integrity.registry import registry
+    from integrity.rules.references import References
+
+    for rule in registry:
+        if not isinstance(rule, References) or rule.to is None or rule.to._meta.db_table != model._meta.db_table:
+            continue
+        columns = tuple(column_of(rule.model, column) for column in rule.columns)
+        targets = [pk_columns(model)[0] if on == "pk" else column_of(model, on) for on in rule.on]
+        pairs = zip(columns, targets, strict=True)
+        on = joined(" AND ", (compose("c.{c} = t.{t}", c=name(c), t=name(t)) for c, t in pairs))
+        yield Referring(rule.model._meta.db_table, columns, on, soft=True)
 
 
 def by_key(key: ForeignKey) -> Statement:

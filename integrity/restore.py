@@ -141,7 +141,8 @@ class _Restore:
     def _leave_referred(self) -> list[Conflict]:
         """Drop rows that others refer to by now: the database would delete or change those without an image."""
         left: list[Conflict] = []
-        for table, on in referring(self.model, self.connection):
+        for reference in referring(self.model, self.connection):
+            table, on = reference.table, reference.on
             # Rows of the same table may go together, until one of them has to stay.
             together = compose("EXISTS (SELECT FROM integrity_back AS o WHERE {same})", same=self.parts["child"])
             leaving = compose(

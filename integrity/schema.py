@@ -17,6 +17,8 @@ from integrity.statement import Statement, fetch
 if TYPE_CHECKING:
     from integrity.rules.base import Rule
 
+WATCH = "integrity_watch_"
+"""How the names of the triggers that only note who deletes what begin."""
 # Bits of pg_trigger.tgtype.
 _EVENT_BIT = {"insert": 4, "delete": 8, "update": 16}
 
@@ -230,12 +232,13 @@ def triggers(table: str, operation: str, written: Iterable[str], connection: Any
         connection,
         Statement(
             "SELECT tgname FROM pg_trigger t WHERE tgrelid = to_regclass(quote_ident(%s)) AND NOT tgisinternal"
-            " AND tgenabled <> 'D' AND tgtype::int & %s > 0 AND (%s <> 'update' OR cardinality(tgattr::int2[]) = 0"
+            " AND NOT starts_with(tgname, %s) AND tgenabled <> 'D' AND tgtype::int & %s > 0"
+            " AND (%s <> 'update' OR cardinality(tgattr::int2[]) = 0"
             " OR EXISTS ("
             "  SELECT FROM pg_attribute WHERE attrelid = tgrelid AND attnum = ANY(tgattr::int2[])"
             " AND attname = ANY(%s::text[])))"
             " ORDER BY tgname",
-            (table, _EVENT_BIT[operation], operation, list(written)),
+            (table, WATCH, _EVENT_BIT[operation], operation, list(written)),
         ),
     )
     return [row["tgname"] for row in rows]

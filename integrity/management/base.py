@@ -102,12 +102,22 @@ class EngineCommand(BaseCommand):
         """Print a report in the format asked for."""
         from integrity.rendering import machine
 
-        if options["format"] == "json":
+        if report.verb == "import":
+            self._render_import(report, options)
+        elif options["format"] == "json":
             self.stdout.write(machine.to_json(report))
         elif options["format"] == "csv":
             self.stdout.write(machine.to_csv(report))
         else:
             self.print_tables(report, options)
+
+    def _render_import(self, report: Any, options: dict[str, Any]) -> None:
+        from integrity.rendering import imports
+
+        if options["format"] == "table":
+            imports.print_import(self.console(options), report)
+        else:
+            self.stdout.write((imports.to_json if options["format"] == "json" else imports.to_csv)(report))
 
     def print_tables(self, report: Report, options: dict[str, Any]) -> None:
         """Print a report for people; a door may show its own columns."""

@@ -17,6 +17,7 @@ from integrity.repair import repair
 from integrity.reports import Report
 from integrity.rules.base import Rule
 from integrity.undo import undo
+from tests.integrity import feeds
 from tests.integrity.rebuilds import sales_differ
 from tests.toy import crews
 from tests.toy import models as toy
@@ -213,11 +214,14 @@ def perform(
     observer: Observer | None = None,
     keys: Sequence[int] | None = None,
 ) -> Report:
-    """Repair a world, or undo a run of it."""
+    """Repair a world, or undo a run of it; the world of squads is imported."""
     if world == "sales":
         return _rebuild_or_undo(run if verb == "undo" else None, observer)
     if verb == "undo":
         return undo(run or 0, observer=observer, actor="ann")
+    if world == "squads":
+        report: Report = feeds.tonight(observer=observer, actor="ann")
+        return report
     if world == "players":
         rules = [("players.mileage_adds_up", "recalculate_from_player"), ("players.group_total_adds_up", "recompute")]
         return repair([(registry.get(rule), strategy) for rule, strategy in rules], observer=observer, actor="ann")

@@ -263,4 +263,4 @@ class OldLine(models.Model):
         constraints = [models.UniqueConstraint(fields=["order", "number"], name="toy_one_old_line")]
 
 
-from tests.toy import crews  # noqa: E402, F401  (models of the same app, in a file of their own)
+from tests.toy import crews, squads  # noqa: E402, F401  (models of the same app, in a file of their own)

@@ -1,9 +1,21 @@
 """The verbs of ``manage.py integrity``, a module each: what can be typed behind it, and which function it calls."""
 
-from integrity.management.verbs import accept, analyze, enforce, quarantine, repair, rules, runs, undo, verify
+from integrity.management.verbs import (
+    accept,
+    analyze,
+    enforce,
+    importing,
+    quarantine,
+    repair,
+    rules,
+    runs,
+    undo,
+    verify,
+    watch,
+)
 
 VERBS = {
     module.VERB.name: module.VERB
-    for module in (rules, analyze, verify, quarantine, runs, repair, undo, enforce, accept)
+    for module in (rules, analyze, verify, quarantine, runs, watch, repair, undo, enforce, importing, accept)
 }
 """By name, in the order of the help: those that look, then those that write."""

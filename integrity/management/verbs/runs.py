@@ -10,7 +10,10 @@ from integrity.management.verbs.base import Verb
 
 def _arguments(parser: Any) -> None:
     parser.add_argument(
-        "--verb", dest="of_verb", choices=["analyze", "repair", "verify", "undo", "enforce"], help="Only these."
+        "--verb",
+        dest="of_verb",
+        choices=["analyze", "repair", "verify", "undo", "enforce", "import"],
+        help="Only these.",
     )
     add_format(parser)
 
