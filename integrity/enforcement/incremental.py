@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
-from integrity.compiler import KEY, grouped, many_path
 from integrity.enforcement.names import NEW, OLD, keeping
+from integrity.joins import KEY, many_path
 from integrity.keys import column_of, pk_columns
 from integrity.rules.derived_problems import linear_terms
 from integrity.statement import Statement, compose, joined, name
+from integrity.subqueries import grouped
 
 if TYPE_CHECKING:
     from integrity.rules.derived import Derived

@@ -9,12 +9,12 @@ from django.db.models import F, Field, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import CombinedExpression
 
-from integrity.compiler import common_filter
 from integrity.exceptions import WrongDeclaration
 from integrity.expressions import AnyOf, name_of
 from integrity.paths import lookups, resolve
 from integrity.repairs.base import Repair
 from integrity.scope import Scope
+from integrity.subqueries import common_filter
 
 if TYPE_CHECKING:
     from integrity.rules.base import Rule

@@ -8,8 +8,9 @@ from typing import Any
 from django.db import connections
 from django.db.models import F, Model, Q, TextField, Value
 
-from integrity.compiler import check_condition, nodes_of, select
+from integrity.compiler import check_condition, select
 from integrity.exceptions import WrongDeclaration
+from integrity.joins import nodes_of
 from integrity.keys import columns_of
 from integrity.paths import Path, lookups, resolve
 from integrity.rules.base import Rule

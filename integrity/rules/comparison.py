@@ -23,8 +23,8 @@ from django.db.models import (
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Round
 
-from integrity.compiler import nodes_of
 from integrity.expressions import Latest, name_of
+from integrity.joins import nodes_of
 from integrity.paths import lookups, resolve
 from integrity.statement import Statement, compose, name, value
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from django.db.models import F, Field, Model, Sum
 
-from integrity.compiler import many_path, nodes_of, select
+from integrity.compiler import select
 from integrity.exceptions import WrongDeclaration
 from integrity.expressions import PerKey
+from integrity.joins import many_path, nodes_of
 from integrity.keys import columns_of
 from integrity.paths import Path, lookups, resolve
 from integrity.repairs.recompute import Recompute

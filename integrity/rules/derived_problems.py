@@ -12,9 +12,9 @@ from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now, Random
 
-from integrity.compiler import is_join, many_path, nodes_of
 from integrity.exceptions import WrongDeclaration
 from integrity.expressions import PerKey, name_of
+from integrity.joins import is_join, many_path, nodes_of
 from integrity.paths import Path, resolve
 from integrity.repairs.recompute import Recompute
 from integrity.scope import Scope

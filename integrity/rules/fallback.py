@@ -13,8 +13,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Case, F, Model, When
 from django.db.models.functions import Coalesce
 
-from integrity.compiler import is_join
 from integrity.expressions import name_of
+from integrity.joins import is_join
 
 Columns = tuple[str, ...]
 

@@ -9,8 +9,8 @@ from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import DateField, DecimalField, FloatField, IntegerField, Q
 
-from integrity.compiler import nodes_of
 from integrity.exceptions import WrongDeclaration
+from integrity.joins import nodes_of
 from integrity.paths import Path, lookups, resolve
 from integrity.scope import Scope
 
