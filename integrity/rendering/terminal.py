@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from integrity.enforcement.base import Found
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repairs.base import INSERT
@@ -318,7 +319,7 @@ def _repairs(rule: RuleReport) -> list[str]:
     return list(registry.get(rule.rule).repairs)
 
 
-def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, str]) -> None:
+def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, Found]) -> None:
     """The declared rules, with their reasons, repairs and what the database does for them by label."""
     for position, rule in enumerate(rules):
         facts = [f"{rule.kind} on {rule.model._meta.label}", rule.severity]
@@ -326,7 +327,8 @@ def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, str]) 
         facts += [f"owner {rule.owner}"] if rule.owner else []
         repairs = ", ".join(rule.repairs) or "none: a person decides"
         if rule.enforce:
-            facts.append(f"enforcement: {states[rule.label]}")
+            state, why = states[rule.label]
+            facts.append(f"enforcement: {state}{f' ({why})' if why else ''}")
         out.print(Text(("\n" if position else "") + rule.label, style="bold"), soft_wrap=True)
         for line in (rule.because, "; ".join(facts), f"repairs: {repairs}"):
             out.print(Padding(Text(line), (0, 0, 0, 2), expand=False))

@@ -29,9 +29,10 @@ def main() -> None:
     from tests.benchmarks.jobs import JOBS
     from tests.benchmarks.kept import KEPT
     from tests.benchmarks.measure import measure
+    from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.world import World, database, version
 
-    chosen = [job() for job in (*JOBS, *KEPT) if not arguments.jobs or job.name in arguments.jobs]
+    chosen = [job() for job in (*JOBS, *KEPT, *ORPHANS) if not arguments.jobs or job.name in arguments.jobs]
     for scale in arguments.scale:
         world = World(scale)
         print(f"\n{world}: loading", flush=True)
@@ -64,6 +65,7 @@ def _seconds(seconds: float) -> str:
 def _arguments() -> argparse.Namespace:
     from tests.benchmarks.jobs import JOBS
     from tests.benchmarks.kept import KEPT
+    from tests.benchmarks.orphans import ORPHANS
 
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
@@ -71,7 +73,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [job.name for job in (*JOBS, *KEPT)]
+    names = [job.name for job in (*JOBS, *KEPT, *ORPHANS)]
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side works (5)")
     parser.add_argument(

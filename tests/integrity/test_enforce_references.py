@@ -3,17 +3,19 @@
 from contextlib import contextmanager
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Q
+from django.test.utils import isolate_apps
 
 from integrity import Clear, References, Unique
 from integrity.enforce import enforce
 from integrity.enforcement.foreign_key_constraint import RuleForeignKey
 from integrity.enforcement.states import found, state
+from integrity.enforcement.unique_constraint import RuleUnique
 from integrity.enforcement.ways import enforcement_of
 from integrity.repair import repair
 from integrity.undo import undo
-from tests.command_line import manage
+from tests.command_line import manage, on_screen
 from tests.integrity.helpers import contents, declared, execute, finds, registered
 from tests.integrity.test_derived import make_account
 from tests.toy import models as toy
@@ -415,6 +417,38 @@ def test_a_table_that_no_migration_has_made_is_told():
     missing = pytest.raises(Exception, match="refers to gone, which no migration has made yet")
     with missing, transaction.atomic(), connection.schema_editor(atomic=False) as editor:
         editor.add_constraint(toy.Club, constraint)
+
+
+@isolate_apps("tests.toy")
+def test_a_table_is_made_with_its_index_and_its_foreign_key():
+    """The index first: the foreign key refers to it."""
+
+    class Probe(models.Model):
+        code = models.IntegerField()
+        above = models.IntegerField()
+
+        class Meta:
+            app_label = "toy"
+            constraints = [
+                RuleUnique(fields=["code"], name="probe_once", nulls_distinct=False),
+                RuleForeignKey(
+                    table="toy_probe", columns=["above"], to_table="toy_probe", to_columns=["code"], name="probe_leads"
+                ),
+            ]
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Probe)
+    immediate("INSERT INTO toy_probe (code, above) VALUES (1, 1)")
+    assert "probe_once" in refused("INSERT INTO toy_probe (code, above) VALUES (1, 1)")
+    assert "probe_leads" in refused("INSERT INTO toy_probe (code, above) VALUES (2, 3)")
+    assert [c.clone() for c in Probe._meta.constraints] == Probe._meta.constraints
+
+
+def test_a_prompt_is_for_checks_alone(number):
+    """Only a CHECK refuses what has nothing to do with it."""
+    toy.Club.objects.create(points=-1)
+    done = on_screen("integrity", "enforce", number.label)
+    assert (done.code, state(number), "even where rows break them" in done.words) == (1, "guarded", False)
 
 
 def test_what_a_migration_holds_is_what_is_declared(number):

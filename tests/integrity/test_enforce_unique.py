@@ -1,5 +1,6 @@
 """Unique as a unique index, built beside writers, rebuilt where a build died, recognised where the model has one."""
 
+import subprocess
 import threading
 from contextlib import contextmanager
 
@@ -8,12 +9,13 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, UniqueConstraint
 from django.db.models.functions import Lower
 
-from integrity import Unique
+from integrity import Unique, leases
 from integrity.enforce import enforce
 from integrity.enforcement.states import found, state
 from integrity.enforcement.unique_constraint import RuleUnique, declared_constraint, says_the_same
 from integrity.enforcement.unique_index import unique_index_name
 from integrity.enforcement.ways import enforcement_of
+from integrity.models import Run
 from integrity.repair import repair
 from integrity.schema import unique_keys
 from integrity.undo import undo
@@ -171,6 +173,7 @@ def test_an_index_left_invalid_is_told_and_built_anew(once):
         cursor.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {unique_index_name(once)} ON toy_entry (account_id, amount)")
     assert found(once).state == "missing"
     assert "left it invalid" in found(once).why
+    assert "missing (a build of toy_single_once failed or was killed" in manage("integrity", "rules", once.label).out
     repair([(once, "keep_one")], max_affected="100%")
     assert enforce([once]).rules[0].enforcement == "enforced"
 
@@ -206,6 +209,21 @@ def test_a_build_whose_backend_dies_is_begun_anew(once, settings):
     assert (report.status, report.enforcement) == ("failed", "missing")
     assert "left it invalid" in found(once).why
     assert enforce([once]).rules[0].enforcement == "enforced"
+
+
+def test_what_a_killed_process_left_is_gone_on_with(once):
+    """Its run, and an index that is not valid."""
+    make_account([1, 1])
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left, _ = leases.take([(once.label, "")], Run.Verb.ENFORCE, actor=None, keys=None, reason="", dry_run=False)
+    Run.objects.filter(pk=left.pk).update(pid=gone.pid)
+    index = f"CREATE UNIQUE INDEX CONCURRENTLY {unique_index_name(once)} ON toy_entry (account_id, amount)"
+    with connection.cursor() as cursor, pytest.raises(IntegrityError):
+        cursor.execute(index)
+    toy.Entry.objects.order_by("id").first().delete()
+    report = enforce([once])
+    assert (report.run, report.resumed, report.rules[0].enforcement) == (left.pk, True, "enforced")
 
 
 def end_when_waiting(user, pid):

@@ -24,7 +24,7 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
     if any(name in options["rules"] for name in {rule.app for rule in rules}):
         # An app stands for those of its rules that are to be enforced.
         rules = [rule for rule in rules if rule.enforce or rule.label in options["rules"]]
-    asked = options["yes"] or (command.is_interactive and _asks_to_guard(rules))
+    asked = options["yes"] or (command.is_interactive and not options["remove"] and _asks_to_guard(rules))
     report = enforce(
         rules,
         remove=options["remove"],
@@ -37,7 +37,11 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
 
 
 def _asks_to_guard(rules: list[Rule]) -> bool:
-    names = ", ".join(rule.label for rule in rules)
+    from integrity.enforcement.ways import enforced
+
+    names = ", ".join(way.rule.label for way in enforced(rules) if way.dirty == "ask")
+    if not names:
+        return False
     answer = input(f"Guard {names} even where rows break them now (such rows cannot be updated until repaired)? [y/N] ")
     return answer.strip().lower() in ("y", "yes")
 

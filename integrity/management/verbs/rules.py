@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, InterfaceError
 
@@ -12,6 +12,9 @@ from integrity.management.verbs.arguments import add_rules, add_tag
 from integrity.management.verbs.base import Verb
 from integrity.registry import registry
 from integrity.rules.base import Rule
+
+if TYPE_CHECKING:
+    from integrity.enforcement.base import Found
 
 
 def _arguments(parser: Any) -> None:
@@ -37,20 +40,22 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
         raise SystemExit(EngineError.exit_code)
 
 
-def _states(rules: list[Rule]) -> tuple[dict[str, str], str]:
+def _states(rules: list[Rule]) -> tuple[dict[str, Found], str]:
     """What the database does for each rule; and why that is not known, where the database cannot be asked.
 
     It is not asked where nothing is declared to be enforced.
     """
+    from integrity.enforcement.base import Found
+
+    states = {rule.label: Found("unknown" if rule.enforce else "") for rule in rules}
     if not any(rule.enforce for rule in rules):
-        return {rule.label: "" for rule in rules}, ""
-    from integrity.enforcement.states import state
+        return states, ""
+    from integrity.enforcement.states import found
 
     try:
-        return {rule.label: state(rule) for rule in rules}, ""
+        return states | {rule.label: found(rule) for rule in rules if rule.enforce}, ""
     except (DatabaseError, InterfaceError) as error:
-        unknown = {rule.label: "unknown" if rule.enforce else "" for rule in rules}
-        return unknown, f"What the database does for the rules is not known. {explain(error)[0]}"
+        return states, f"What the database does for the rules is not known. {explain(error)[0]}"
 
 
 VERB = Verb("rules", "List the declared rules.", "manage.py integrity rules players", _arguments, _perform)
