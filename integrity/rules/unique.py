@@ -50,7 +50,8 @@ class Unique(Rule):
         self.by = [F(part) if isinstance(part, str) else part for part in by]
         self.keep = keep
         if keep is not None:
-            self.repairs = {"keep_one": (KeepOne(),), **self.repairs}
+            # What is declared comes first: it knows more of the rows than this does.
+            self.repairs.setdefault("keep_one", (KeepOne(),))
 
     @property
     def key_fields(self) -> list[Field[Any, Any]]:

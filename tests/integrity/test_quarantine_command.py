@@ -46,6 +46,7 @@ def test_the_table_tells_rule_key_run_and_reason_and_the_way_back(kept):
 def test_json_has_the_whole_row(kept):
     rule, run, first = kept
     answer = integrity("quarantine", rule.label, "--format", "json").json
+    assert {"run", "verb", "status", "rules", "changes"} <= answer.keys()
     assert (answer["verb"], answer["total"], len(answer["rows"])) == ("quarantine", 2, 2)
     row = answer["rows"][0]
     assert (row["rule"], row["key"], row["run"], row["reason"]) == (

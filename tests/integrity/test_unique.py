@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Case, Count, F, When
 from django.db.models.functions import Lower
 
-from integrity import Unique
+from integrity import Merge, Unique
 from integrity.repair import repair
 from integrity.undo import undo
 from tests.integrity.helpers import declared, finds, registered
@@ -154,3 +154,7 @@ def test_any_expression_says_which_row_is_kept(keep, kept):
     report = keep_one(unique(toy.Account, ["name"], keep=keep))
     assert (report.status, toy.Account.objects.get()) == ("clean", rows[kept])
     assert toy.Entry.objects.filter(account=rows[kept]).count() == 3
+
+
+def test_a_declared_repair_is_proposed_before_the_one_that_every_rule_has():
+    assert list(unique(toy.Account, ["name"], keep="id", repairs={"merge": Merge()}).repairs) == ["merge", "keep_one"]
