@@ -96,3 +96,17 @@ def test_an_undo_that_dies_after_its_last_row_is_gone_on_with(processes):
     report = undo.undo(repaired)
     assert (report.status, report.resumed) == ("clean", True)
     assert worlds.bytes_of("accounts") == start
+
+
+def test_a_killed_undo_of_some_keys_is_gone_on_with_and_leaves_the_others(processes):
+    start = worlds.by_owner(remade("ledgers"))
+    repaired = worlds.perform("ledgers").run
+    right, keys = worlds.by_owner(worlds.outcome("ledgers")), [2, 3, 4, 5]
+    words = {"run": repaired, "keys": keys, "at": "committed", "time": 1, "act": "die", "settings": SMALL}
+    assert processes.start("ledgers", "undo", **words).result() == {}
+    report = worlds.perform("ledgers", "undo", repaired, keys=keys)
+    assert (report.status, report.resumed, report.rules[0].violations) == ("violated", True, 4)
+    remade_rows = worlds.by_owner(worlds.outcome("ledgers"))
+    assert all(remade_rows[key] == right[key] for key in worlds.WRONG if key not in keys)
+    assert undo.undo(repaired).status == "clean"
+    assert worlds.by_owner(worlds.bytes_of("ledgers")) == start

@@ -214,11 +214,12 @@ def perform(
     observer: Observer | None = None,
     keys: Sequence[int] | None = None,
 ) -> Report:
-    """Repair a world, or undo a run of it; the world of squads is imported."""
+    """Repair a world, or undo a run of it, only some keys where they are given; the world of squads is imported."""
     if world == "sales":
         return _rebuild_or_undo(run if verb == "undo" else None, observer)
     if verb == "undo":
-        return undo(run or 0, observer=observer, actor="ann")
+        rule, chosen = (None, None) if keys is None else (WORLDS[world].rule, [(key,) for key in keys])
+        return undo(run or 0, rule=rule, keys=chosen, observer=observer, actor="ann")
     if world == "squads":
         report: Report = feeds.tonight(observer=observer, actor="ann")
         return report
