@@ -183,9 +183,14 @@ def preview(
     limit: how many rows for each key, the first that would go.
     """
     found: list[PlannedChange] = []
+    left_alone: set[Key] = set()
     with transaction.atomic(using=using):
         for step in rule.strategy(strategy)[1]:
             for write in step.plan(rule, Scope.of(keys), using):
-                found += Plan(rule, write, connections[using]).first_of_each(limit)
+                plan = Plan(rule, write, connections[using])
+                if write.protects:
+                    left_alone |= plan.owner_keys()
+                else:
+                    found += plan.first_of_each(limit)
         transaction.set_rollback(True, using=using)
-    return found
+    return [change for change in found if change.owner not in left_alone]

@@ -6,6 +6,7 @@ import pytest
 from django.db.models import Avg, Count, F, Max, Min, Sum
 
 from integrity import Derived, Merge, References
+from integrity.engine import preview
 from integrity.undo import undo
 from tests.integrity.helpers import contents, declared, finds, registered, repaired
 from tests.integrity.test_unique import unique
@@ -319,6 +320,12 @@ def test_a_row_whose_own_key_is_the_reference_protects_it():
     assert reason == (
         "name Terns: rows of toy_captaincy refer to it by their own primary key, which cannot be pointed elsewhere"
     )
+
+
+def test_a_preview_shows_nothing_of_a_key_that_would_be_left_alone(twice):
+    make_crew("Gulls"), make_crew("Gulls")
+    planned = preview(merging(), "merge", [("Terns",), ("Gulls",)], limit=9)
+    assert [(change.table, change.op, change.owner) for change in planned] == [("toy_crew", "delete", ("Gulls",))]
 
 
 # Other rules
