@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import Count, Q
+from django.db.models import Count
 
 from integrity import References, Relink
 from integrity.engine import analyze
@@ -89,7 +89,7 @@ def diagnose_orphans(*, limit: int = 20, observer: Observer | None = None) -> Di
     """Look at every column that points at a team. limit: suspects of each column that are listed."""
     rules = [registry.get(pointer.rule) for pointer in POINTERS]
     diagnosis = Diagnosis(analyze(rules, sample=limit, observer=observer))
-    # One moment for all, and the searches' temporary tables go with it.
+    # What the search for teams puts into temporary tables goes with it.
     with transaction.atomic():
         diagnosis.tables = [_counted(pointer) for pointer in POINTERS]
         diagnosis.suspects = [suspect for pointer in POINTERS for suspect in _suspects(pointer, limit)]
@@ -101,20 +101,8 @@ def diagnose_orphans(*, limit: int = 20, observer: Observer | None = None) -> Di
 
 
 def _counted(pointer: Pointer) -> Counted:
-    none = Q(**{f"{pointer.column}__isnull": True})
-    counts = pointer.rows.aggregate(
-        all_rows=Count("pk"),
-        dangling=Count("pk", filter=~none & Q(there=False)),
-        unresolved=Count("pk", filter=none & (pointer.unresolved or Q())),
-    )
-    return Counted(
-        pointer.table,
-        pointer.column,
-        counts["all_rows"],
-        counts["dangling"],
-        counts["unresolved"],
-        pointer.suspects().count(),
-    )
+    found = (pointer.rows, pointer.dangling(), pointer.without(), pointer.suspects())
+    return Counted(pointer.table, pointer.column, *(rows.count() for rows in found))
 
 
 def _suspects(pointer: Pointer, limit: int) -> Iterable[Suspect]:
@@ -146,8 +134,7 @@ def _people(verdicts: Sequence[Verdict]) -> list[Person]:
     for pointer in POINTERS:
         if pointer.author:
             path = f"{pointer.author}__username"
-            rows = pointer.rows.filter(there=False, **{f"{pointer.column}__isnull": False})
-            wrote.update(dict(rows.values_list(path).annotate(Count("pk"))))
+            wrote.update(dict(pointer.dangling().values_list(path).annotate(Count("pk"))))
     lost = _rows_by_new(verdicts)
     misses: Counter[str] = Counter()
     of_teams = TeamMembership.objects.filter(team__in=lost).values_list("user__username", "team_id")

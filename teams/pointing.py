@@ -37,16 +37,28 @@ class Pointer:
 
     @property
     def rows(self) -> "QuerySet[Any]":
-        """All rows, each with `there`: whether the number leads to a team."""
-        found = Exists(Team.objects.filter(pk=OuterRef(self.column)))
-        rows: QuerySet[Any] = self.model._base_manager.order_by().annotate(there=found)
+        """All rows."""
+        rows: QuerySet[Any] = self.model._base_manager.order_by()
         return rows
+
+    @property
+    def there(self) -> Exists:
+        """That the number leads to a team."""
+        return Exists(Team.objects.filter(pk=OuterRef(self.column)))
+
+    def dangling(self) -> "QuerySet[Any]":
+        """Rows whose number leads nowhere."""
+        return self.rows.filter(~self.there, **{f"{self.column}__isnull": False})
+
+    def without(self) -> "QuerySet[Any]":
+        """Rows without a number that should have one."""
+        return self.rows.filter(self.unresolved or Q(), **{f"{self.column}__isnull": True})
 
     def suspects(self) -> "QuerySet[Any]":
         """Rows whose number leads to a team that is hardly meant, with `why` and the name of the `team_name`."""
         reasons = self._reasons()
         why = Case(*(When(reason, then=Value(said)) for said, reason in reasons.items()), output_field=CharField())
-        there: QuerySet[Any] = self.rows.filter(there=True).annotate(why=why, team_name=F(f"{self.field}__name"))
+        there: QuerySet[Any] = self.rows.filter(self.there).annotate(why=why, team_name=F(f"{self.field}__name"))
         return there.filter(why__isnull=False)
 
     def _reasons(self) -> Mapping[str, Any]:

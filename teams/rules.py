@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from integrity import Clear, Mapping, Merge, Named, Owned, Quarantine, References, Relink, Shift, Unique
+from integrity import Clear, Mapping, Merge, Named, Owned, Quarantine, Rebuild, References, Relink, Shift, Unique
 from teams.models import CaptainMessage, Match, Poll, PollResponse, PracticeTime, Team, TeamKey, TeamMembership
 
 # A number that leads nowhere meant one team, whatever points at it: all that do are asked together.
@@ -70,6 +70,7 @@ rules = [
         because="A team practises once at a time and place; the first entry is the true one.",
         tags=["teams", "duplicates"],
         enforce=True,
+        repairs={"rebuild": Rebuild(backup="practice_times_corrupted_backup")},
     ),
     leads_to_a_team(
         Poll,
