@@ -30,7 +30,7 @@ from integrity.rebuilding.notes import CatchUp, Moved, installed, removed, waiti
 from integrity.rebuilding.portrait import differences, portrait
 from integrity.rebuilding.proof import NotProven, prove, refuse_harm
 from integrity.rebuilding.record import REBUILDS
-from integrity.rebuilding.refusals import refuse_referred, refuse_unfit
+from integrity.rebuilding.refusals import refuse_referred, refuse_taken, refuse_unfit
 from integrity.rebuilding.snapshots import NotFinished, current_transaction, wait_for_older
 from integrity.rebuilding.swap import Swap, locks, parents
 from integrity.registry import registry
@@ -65,7 +65,7 @@ class TableRebuild(RuleRepair):
         require_declared(self.rule.reads(), self.connection)
         self.pieces = Pieces.of(self.table, self.run, self.connection)
         sweep([self.table], self.run, self.connection)
-        refuse_unfit(self.pieces, self.backup, self.unique, self.connection)
+        refuse_unfit(self.pieces, self.connection)
         self.observer.begins(self.rule.label, len(STEPS))
         if self.run.dry_run:
             self._dry_run()
@@ -102,6 +102,9 @@ class TableRebuild(RuleRepair):
     def _analyze(self) -> Counted:
         held = [(column.name, column.type) for column in columns(self.table, self.connection)]
         counted = choose(self.unique, self.pieces.live, held, DEFAULT_DB_ALIAS, self.connection)
+        if counted.surplus:
+            # A table that is clean by now has the backup of the run that made it so.
+            refuse_taken(self.pieces, self.backup, self.unique, self.connection)
         self._refuse_accepted()
         self.planned = {self.table: counted.surplus}
         self.report.checked, self.report.violations = counted.rows, counted.repeated

@@ -47,9 +47,17 @@ SELECT CASE WHEN relkind = 'p' THEN 'it is partitioned' WHEN relispartition THEN
 FROM pg_class AS t WHERE t.oid = %s::oid"""
 
 
-def refuse_unfit(pieces: Pieces, backup: str, rule: Unique, connection: Any) -> None:
+def refuse_unfit(pieces: Pieces, connection: Any) -> None:
     """Raise Refused naming what a rebuilt table could not have, and the way out."""
-    reasons = list(_reasons(pieces, backup, rule, connection))
+    _refuse(pieces, list(_reasons(pieces, connection)))
+
+
+def refuse_taken(pieces: Pieces, backup: str, rule: Unique, connection: Any) -> None:
+    """Raise Refused naming what has a name already that the swap would give."""
+    _refuse(pieces, list(_taken(pieces, backup, rule, connection)))
+
+
+def _refuse(pieces: Pieces, reasons: list[str]) -> None:
     if reasons:
         raise Refused(
             f"{pieces.table} cannot be rebuilt: {'; '.join(reasons)}. Nothing was written. Repair it in place"
@@ -62,7 +70,7 @@ def dependents(oid: int, connection: Any) -> list[str]:
     return [row["what"] for row in fetch(connection, Statement(_DEPENDENTS, (oid,)))]
 
 
-def _reasons(pieces: Pieces, backup: str, rule: Unique, connection: Any) -> Iterator[str]:
+def _reasons(pieces: Pieces, connection: Any) -> Iterator[str]:
     (shape,) = fetch(connection, Statement(_SHAPE, (pieces.schema, pieces.oid)))
     if shape["why"]:
         yield shape["why"]
@@ -70,6 +78,9 @@ def _reasons(pieces: Pieces, backup: str, rule: Unique, connection: Any) -> Iter
         yield f"it is published ({shape['publications']})"
     for what in dependents(pieces.oid, connection):
         yield f"{what} depends on it"
+
+
+def _taken(pieces: Pieces, backup: str, rule: Unique, connection: Any) -> Iterator[str]:
     if _exists(backup, pieces, connection):
         yield f"{backup}, which is to keep the rows as they are, exists already (drop or rename it)"
     index = unique_index_name(rule)
