@@ -99,6 +99,12 @@ class References(Rule):
                 "Name the GenericForeignKey, or one model.",
             )
             return
+        if self.generic is not None and self.among is not None:
+            yield WrongDeclaration(
+                f"among= speaks about rows of one model, and {self.generic.name!r} may be of several",
+                "Leave among= out.",
+            )
+            return
         if self.to is None and self.generic is None:
             yield WrongDeclaration(
                 f"{', '.join(self.columns)} is neither a foreign key nor a generic one, so that it refers to nothing",

@@ -385,6 +385,7 @@ def test_a_repair_points_on_what_refers_before_it_deletes_the_target(pair):
     ("arguments", "options", "told"),
     [
         ((toy.Tag, "target"), {}, "may refer to any model"),
+        ((toy.Tag, "target"), PAIR | {"among": Q(hidden=False)}, "among= speaks about rows of one model"),
         ((toy.Tag, "object_id"), {"to": [toy.Account, toy.Box]}, "does not say which of them"),
         ((toy.Tag, "target"), PAIR | {"where": Q(content_type__model="x")}, "columns of its row alone"),
         ((toy.Club, "points"), {"to": toy.Employee, "on": ["name"]}, "stands in another table"),
