@@ -221,6 +221,7 @@ class RejectedRow(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="rejected_rows")
     feed = models.CharField(max_length=200)
     file = models.TextField()
+    row = models.BigIntegerField(help_text="Which row of the file it is, from 1 on; several may stand on one line.")
     line = models.BigIntegerField(help_text="On which the row begins; 0 for one that the feed does not have.")
     field = models.CharField(max_length=500, blank=True)
     value = models.TextField(null=True)  # noqa: DJ001  (null: the field was not there, or was null)

@@ -18,7 +18,7 @@ from integrity.defaults import unplanned
 from integrity.importing.columns import Column, Reference
 from integrity.importing.numbers import Number
 from integrity.importing.rejects import Reject
-from integrity.importing.staging import Staged
+from integrity.importing.staging import LINE, Staged
 from integrity.keys import pk_columns
 from integrity.statement import (
     Part,
@@ -41,7 +41,7 @@ _numbers = itertools.count()
 class Diff:
     """A temporary table of the rows to write.
 
-    op; line; seq; row__<pk>; new__<column> and old__<column> of each compared column; lost__<column> where a reference
+    op; nr; seq; row__<pk>; new__<column> and old__<column> of each compared column; lost__<column> where a reference
     leads nowhere and many__<column> where it leads to several rows; renamed.
     """
 
@@ -103,10 +103,10 @@ class Diff:
             self.connection,
             compose(
                 "CREATE TEMP TABLE {diff} ON COMMIT DROP AS"
-                " SELECT CASE WHEN s.line IS NULL THEN 'vanish' WHEN t.{pk} IS NULL THEN 'insert' ELSE 'update' END"
-                " AS op, s.line, row_number() OVER (ORDER BY s.line, t.{pk}) AS seq, false AS renamed, {columns}"
+                " SELECT CASE WHEN s.nr IS NULL THEN 'vanish' WHEN t.{pk} IS NULL THEN 'insert' ELSE 'update' END"
+                " AS op, s.nr, row_number() OVER (ORDER BY s.nr, t.{pk}) AS seq, false AS renamed, {columns}"
                 " FROM ({staged}) AS s FULL JOIN ({target}) AS t ON {same}"
-                " WHERE (s.line IS NULL AND {present}) OR (NOT s.bad AND (t.{pk} IS NULL OR {differs}))",
+                " WHERE (s.nr IS NULL AND {present}) OR (NOT s.bad AND (t.{pk} IS NULL OR {differs}))",
                 diff=name(self.table),
                 pk=name(pk[0]),
                 columns=joined(", ", columns),
@@ -147,7 +147,7 @@ class Diff:
 
     def _source(self) -> Statement:
         """The staged rows, typed, with their references looked up."""
-        columns: list[Part] = [Statement("s.line"), Statement("s.bad")]
+        columns: list[Part] = [Statement("s.nr"), Statement("s.bad")]
         joins: list[Part] = []
         for part in self.parts:
             if isinstance(part, Column):
@@ -235,13 +235,13 @@ class Diff:
         keys = [compose("{raw}{cast}", raw=self.staged.raw(s), cast=c) for s, c in self._key_texts()]
         raws = joined(", ", keys)
         twice = compose(
-            "SELECT count(*) OVER (PARTITION BY {raws}) AS times, s.line FROM {staged} AS s WHERE NOT bad{few}",
+            "SELECT count(*) OVER (PARTITION BY {raws}) AS times, s.nr FROM {staged} AS s WHERE NOT bad{few}",
             raws=raws,
             staged=self.staged.relation,
             few=self._of_differing(raws),
         )
         self._reject(
-            compose("d.line IN (SELECT line FROM ({twice}) AS r WHERE times > 1)", twice=twice),
+            compose("d.nr IN (SELECT nr FROM ({twice}) AS r WHERE times > 1)", twice=twice),
             ", ".join(dict.fromkeys(s for s, _ in self._key_texts())),
             joined(" || ', ' || ", (self.staged.raw(s) for s, _ in self._key_texts())),
             "another row of the feed has the same key",
@@ -258,10 +258,10 @@ class Diff:
 
     def _of_differing(self, raws: Statement) -> Statement:
         """Narrow to the keys of differing rows, unless they are most of all: the others change nothing."""
-        if self.count("line IS NOT NULL") * 2 > self.staged.count:
+        if self.count("nr IS NOT NULL") * 2 > self.staged.count:
             return Statement("")
         return compose(
-            " AND ({raws}) IN (SELECT {raws} FROM {diff} AS d JOIN {staged} AS s USING (line))",
+            " AND ({raws}) IN (SELECT {raws} FROM {diff} AS d JOIN {staged} AS s USING (nr))",
             raws=raws,
             diff=self.relation,
             staged=self.staged.relation,
@@ -273,10 +273,12 @@ class Diff:
         found = fetch(
             self.connection,
             compose(
-                "WITH gone AS (DELETE FROM {diff} AS d WHERE {condition} RETURNING d.line)"
-                " SELECT s.line, {shown} AS held FROM gone JOIN {staged} AS s USING (line) ORDER BY line LIMIT {most}",
+                "WITH gone AS (DELETE FROM {diff} AS d WHERE {condition} RETURNING d.nr)"
+                " SELECT s.nr, {line} AS line, {shown} AS held FROM gone JOIN {staged} AS s USING (nr)"
+                " ORDER BY s.nr LIMIT {most}",
                 diff=self.relation,
                 condition=condition,
+                line=LINE,
                 shown=shown,
                 staged=self.staged.relation,
                 most=value(budget),
@@ -284,7 +286,7 @@ class Diff:
         )
         feed = self.feed.label
         self.staged.rejects.extend(
-            Reject(feed, self.staged.file, row["line"], field, row["held"] and row["held"][:500], reason)
+            Reject(feed, self.staged.file, row["nr"], row["line"], field, row["held"] and row["held"][:500], reason)
             for row in found
         )
 
@@ -326,7 +328,7 @@ class Diff:
             compose("d.{n} = t.{c}", n=name(f"new__{part.column}"), c=name(part.column)) for part in self.feed.key_parts
         ]
         return compose(
-            "SELECT d.line, t.{pk} AS found FROM {diff} AS d JOIN {table} AS t ON {same}"
+            "SELECT d.nr, t.{pk} AS found FROM {diff} AS d JOIN {table} AS t ON {same}"
             " WHERE d.op = 'insert' AND {given} AND ({shared})"
             " AND (SELECT count(*) FROM {table} AS o WHERE {others}) = 1"
             " AND (SELECT count(*) FROM {diff} AS o WHERE {twice}) = 1"
@@ -352,7 +354,7 @@ class Diff:
                 "WITH c AS MATERIALIZED ({candidates}), gone AS ("
                 " DELETE FROM {diff} AS v USING c WHERE v.op = 'vanish' AND v.{row} = c.found)"
                 " UPDATE {diff} AS d SET op = 'update', renamed = true, {row} = c.found, {was}"
-                " FROM c JOIN {table} AS t ON t.{pk} = c.found WHERE d.line = c.line",
+                " FROM c JOIN {table} AS t ON t.{pk} = c.found WHERE d.nr = c.nr",
                 candidates=candidates,
                 was=joined(", ", was),
                 diff=self.relation,

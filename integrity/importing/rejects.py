@@ -21,19 +21,17 @@ class Reject:
 
     feed: str
     file: str
+    row: int
+    """Which row of the file it is; several may stand on one line."""
     line: int
     field: str
     value: str | None
     reason: str
 
     def __str__(self) -> str:
-        what = f" {self.field} {self.value!r}:" if self.field and self.value is not None else ""
-        what = what or (f" {self.field}:" if self.field else ":")
-        return (
-            f"{self.file}, line {self.line},{what} {self.reason}"
-            if what != ":"
-            else (f"{self.file}, line {self.line}: {self.reason}")
-        )
+        shown = "" if self.value is None else f" {self.value!r}"
+        field = f" {self.field}{shown}:" if self.field else ""
+        return f"{self.file}, line {self.line} (row {self.row}):{field} {self.reason}"
 
 
 class TooManyRejected(Refused):
@@ -54,7 +52,7 @@ class Rejects:
 
     def add(self, reject: Reject) -> None:
         """One more problem. Raises TooManyRejected."""
-        self.rows.add((reject.feed, reject.line))
+        self.rows.add((reject.feed, reject.row))
         if len(self.found) < STORED:
             self.found.append(reject)
         if len(self.rows) > self.budget:

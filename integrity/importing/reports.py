@@ -62,6 +62,7 @@ class ImportReport(Report):
                 {
                     "feed": r.feed,
                     "file": r.file,
+                    "row": r.row,
                     "line": r.line,
                     "field": r.field or None,
                     "value": r.value,

@@ -17,7 +17,7 @@ from django.core.validators import (
 
 from integrity.importing.columns import Column, Reference, Value
 from integrity.importing.rejects import Reject
-from integrity.importing.staging import Staged
+from integrity.importing.staging import LINE, Staged
 from integrity.statement import Part, Statement, compose, fetch, joined, name, run, value
 
 _KNOWS_INPUT = 160000
@@ -150,9 +150,10 @@ def _reject(staged: Staged, checks: Sequence[_Check]) -> None:
     found = fetch(
         staged.connection,
         compose(
-            "SELECT s.line, k.field, k.held, k.reason FROM (SELECT * FROM {staged} AS s WHERE {any} ORDER BY line"
-            " LIMIT {most}) AS s, LATERAL (VALUES {told}) AS k (field, held, reason) WHERE k.reason IS NOT NULL"
-            " ORDER BY s.line",
+            "SELECT s.nr, {line} AS line, k.field, k.held, k.reason"
+            " FROM (SELECT * FROM {staged} AS s WHERE {any} ORDER BY nr LIMIT {most}) AS s,"
+            " LATERAL (VALUES {told}) AS k (field, held, reason) WHERE k.reason IS NOT NULL ORDER BY s.nr",
+            line=LINE,
             staged=staged.relation,
             any=any_wrong,
             most=value(staged.rejects.budget + 1),
@@ -163,11 +164,13 @@ def _reject(staged: Staged, checks: Sequence[_Check]) -> None:
         return
     label, seen = staged.feed.label, set()
     for row in found:
-        if (row["line"], row["field"]) not in seen:
-            seen.add((row["line"], row["field"]))
+        if (row["nr"], row["field"]) not in seen:
+            seen.add((row["nr"], row["field"]))
             held = row["held"]
             staged.rejects.add(
-                Reject(label, staged.file, row["line"], row["field"], held and held[:500], str(row["reason"]))
+                Reject(
+                    label, staged.file, row["nr"], row["line"], row["field"], held and held[:500], str(row["reason"])
+                )
             )
     clearing: dict[str, list[Statement]] = {}
     for check in checks:
@@ -231,13 +234,23 @@ def _reject_values(staged: Staged, column: Column, wrong: dict[str, str]) -> Non
     found = fetch(
         staged.connection,
         compose(
-            "UPDATE {staged} AS s SET bad = true WHERE {raw} = ANY({wrong}) RETURNING line, {raw} AS held",
+            "UPDATE {staged} AS s SET bad = true WHERE {raw} = ANY({wrong})"
+            " RETURNING s.nr, {line} AS line, {raw} AS held",
+            line=LINE,
             staged=staged.relation,
             raw=staged.raw(column.source),
             wrong=value(list(wrong)),
         ),
     )
-    for row in sorted(found, key=lambda row: int(row["line"])):
+    for row in sorted(found, key=lambda row: int(row["nr"])):
         staged.rejects.add(
-            Reject(staged.feed.label, staged.file, row["line"], column.source, row["held"][:500], wrong[row["held"]])
+            Reject(
+                staged.feed.label,
+                staged.file,
+                row["nr"],
+                row["line"],
+                column.source,
+                row["held"][:500],
+                wrong[row["held"]],
+            )
         )

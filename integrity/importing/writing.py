@@ -18,6 +18,7 @@ from integrity.importing.matching import INSERT, UPDATE, VANISH, Diff
 from integrity.importing.numbers import Number
 from integrity.importing.rejects import Reject
 from integrity.importing.reports import FeedReport
+from integrity.importing.staging import LINE
 from integrity.journal import CHANGES, image, key_object
 from integrity.keys import pk_columns
 from integrity.models import Run
@@ -107,12 +108,19 @@ class Writer:
             return
         rows = fetch(
             self.connection,
-            compose("DELETE FROM {d} WHERE seq = {seq} RETURNING line, op", d=self.diff.relation, seq=value(seq)),
+            compose(
+                "WITH gone AS (DELETE FROM {d} WHERE seq = {seq} RETURNING nr)"
+                " SELECT COALESCE(s.nr, -{seq}) AS nr, COALESCE({line}, 0) AS line"
+                " FROM gone LEFT JOIN {staged} AS s USING (nr)",
+                d=self.diff.relation,
+                seq=value(seq),
+                line=LINE,
+                staged=self.diff.staged.relation,
+            ),
         )
+        file = self.diff.staged.file
         for row in rows:
-            field, held, reason = _explained(error)
-            line = row["line"] or 0
-            self.diff.staged.rejects.add(Reject(self.report.rule, self.diff.staged.file, line, field, held, reason))
+            self.diff.staged.rejects.add(Reject(self.report.rule, file, row["nr"], row["line"], *_explained(error)))
 
     def _try_again(self) -> None:
         """What another row stood in the way of, as long as that helps one."""

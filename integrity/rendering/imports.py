@@ -24,8 +24,8 @@ def to_json(report: ImportReport) -> str:
 def to_csv(report: ImportReport) -> str:
     """A line for each rejected row, or for each feed where none was."""
     if report.rejects:
-        header = ["feed", "file", "line", "field", "value", "reason"]
-        return lines(header, [[r.feed, r.file, r.line, r.field, r.value, r.reason] for r in report.rejects])
+        header = ["feed", "file", "row", "line", "field", "value", "reason"]
+        return lines(header, [[r.feed, r.file, r.row, r.line, r.field, r.value, r.reason] for r in report.rejects])
     header = ["feed", "status", "rows", *COUNTS]
     return lines(header, [[f.rule, f.status, f.checked, *(getattr(f, c) for c in COUNTS)] for f in report.feeds])
 
@@ -41,9 +41,9 @@ def print_import(out: Console, report: ImportReport) -> None:
     out.print(fitting(out, cells, right=["rows", *COUNTS], least=["unchanged"]))
     if report.rejects:
         out.print("\nRejected:")
-        rejected = [[r.file, r.line, r.field or "-", r.value, r.reason] for r in report.rejects]
-        out.print(table(["file", "line", "field", "value", "reason"], rejected, right=["line"]))
-        more = report.total("rejected") - len({(r.feed, r.line) for r in report.rejects})
+        rejected = [[r.file, r.row, r.line, r.field or "-", r.value, r.reason] for r in report.rejects]
+        out.print(table(["file", "row", "line", "field", "value", "reason"], rejected, right=["row", "line"]))
+        more = report.total("rejected") - len({(r.feed, r.row) for r in report.rejects})
         if more > 0:
             out.print(f"... and {rows(more)} more (--limit shows more of them)")
     for note in _notes(report.feeds):

@@ -47,7 +47,7 @@ def test_a_dry_run_exits_with_1_and_writes_nothing_at_all(tmp_path):
 def test_rejected_rows_are_shown_and_go_to_a_file_beside_the_files(tmp_path):
     done = run(written(tmp_path, [squad(), squad(founded="soon")]))
     assert done.code == 3
-    assert "squads.json 1 founded soon is no date such as 2030-01-31" in done.words
+    assert "squads.json 2 1 founded soon is no date such as 2030-01-31" in done.words
     (path,) = tmp_path.glob("rejected-*.jsonl")
     assert str(path) in done.words
     assert json.loads(path.read_text())["field"] == "founded"
@@ -81,7 +81,7 @@ def test_csv_has_a_line_for_each_rejected_row_or_each_feed(tmp_path):
     lines = run(written(tmp_path, [squad()]), "--format", "csv").out.splitlines()
     assert lines[1:] == ["toy.nightly.circuit,clean,2,2,0,0,0,0", "toy.nightly.squad,clean,1,1,0,0,0,0"]
     lines = run(written(tmp_path, [squad(name="")]), "--format", "csv").out.splitlines()
-    assert lines[1].endswith("squads.json,1,name,,is empty")
+    assert lines[1].endswith("squads.json,1,1,name,,is empty")
 
 
 def test_a_gate_that_fails_is_told_and_exits_with_3(tmp_path):

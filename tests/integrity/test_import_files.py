@@ -149,3 +149,9 @@ def test_text_that_postgresql_cannot_hold_is_rejected(name):
     report = imported(squad(name=name), squad())
     assert problems(report)[0] == (1, "name", "it holds a character that is no text (NUL, or half of a pair)")
     assert Squad.objects.count() == 1
+
+
+def test_rows_on_one_line_are_told_apart(tmp_path):
+    report = run_import(nightly(), written(tmp_path, [squad(name=None), squad(), squad(founded="soon"), squad("X")]))
+    assert [(r.row, r.line, r.field) for r in report.rejects] == [(1, 1, "name"), (3, 1, "founded"), (4, 1, "circuit")]
+    assert counts(report) == (1, 0, 0, 0, 3)

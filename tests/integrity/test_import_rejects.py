@@ -107,6 +107,7 @@ def test_rejected_rows_go_to_a_file(tmp_path):
     assert json.loads(line) == {
         "feed": "toy.nightly.squad",
         "file": "squad",
+        "row": 1,
         "line": 1,
         "field": "name",
         "value": None,
