@@ -62,6 +62,8 @@ INSTALLED_APPS = [
     "players",
     "vehicles",
     "teams",
+    "stats",
+    "stats.legacy",
 ]
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".data" / "static")))

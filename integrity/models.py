@@ -20,6 +20,7 @@ class Run(models.Model):
         UNDO = "undo"
         ENFORCE = "enforce"
         IMPORT = "import"
+        CONSOLIDATE = "consolidate"
 
     verb = models.CharField(max_length=20, choices=Verb.choices)
     status = models.CharField(max_length=20, choices=statuses.RUN_CHOICES, default=statuses.RUNNING)

@@ -47,11 +47,13 @@ def undo(
     reason: str = "",
     sample: int = 20,
     observer: Observer | None = None,
+    beside_mirror: bool = False,
 ) -> Report:
     """Take back a repair, or another undo, as a run of its own which can be undone too.
 
     rule: only what was written for this rule. keys: only what was written for these of its violations; they are looked
     at afterwards, because the rows that are back may break the rule again.
+    beside_mirror: although triggers keep two tables equal, for a dry run of what begins with taking these away.
     A row that was changed since is a conflict: it is listed and left. Killed half-way, the same call goes on. Raises
     UnknownName for a run that does not exist, UsageError for one that wrote nothing or still runs, RunInProgress,
     and Refused where the journal does not tell the keys of a change.
@@ -77,7 +79,7 @@ def undo(
     part.note_undone(of, run, report)
     with leases.Heartbeat(run):
         if journaled:
-            _Undo(run, of, part, report, sample, observer or Observer()).perform()
+            _Undo(run, of, part, report, sample, observer or Observer(), beside_mirror=beside_mirror).perform()
         if swapped and report.status not in (statuses.FAILED, statuses.REFUSED):
             swap_back(run, of, [result for result in report.rules if result.rule in swapped], sample, observer)
     if not dry_run:
@@ -187,7 +189,10 @@ def _undone_by(run: Run, part: Part) -> Run | None:
 
 
 class _Undo:
-    def __init__(self, run: Run, of: Run, part: Part, report: Report, sample: int, observer: Observer) -> None:
+    def __init__(
+        self, run: Run, of: Run, part: Part, report: Report, sample: int, observer: Observer, *, beside_mirror: bool
+    ) -> None:
+        self.beside_mirror = beside_mirror
         self.run, self.of, self.part, self.report, self.sample, self.observer = run, of, part, report, sample, observer
         self.connection = connections[DEFAULT_DB_ALIAS]
         self.by_rule = {rule.rule: rule for rule in report.rules}
@@ -221,7 +226,9 @@ class _Undo:
 
     def _check_columns(self) -> None:
         """Refuse rather than guess when a column is gone or has another type now."""
-        refuse_while_mirrored(rule for rule in registry if rule.label in self.by_rule)
+        for label in () if self.beside_mirror else self.by_rule:
+            written = self._waiting().filter(rule=label).order_by().values_list("table", flat=True).distinct()
+            refuse_while_mirrored((rule for rule in registry if rule.label == label), written)
         for table in self._waiting().order_by().values_list("table", flat=True).distinct():
             now = {column.name: column.type for column in columns(table, self.connection)}
             for column, then in self.of.options["columns"].get(table, {}).items():

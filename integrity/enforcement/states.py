@@ -39,10 +39,12 @@ def kept_columns(rules: Iterable[Rule], table: str) -> set[str]:
     }
 
 
-def refuse_while_mirrored(rules: Iterable[Rule]) -> None:
-    """Raise Refused where triggers would bring what is put back into one table to the other one."""
+def refuse_while_mirrored(rules: Iterable[Rule], tables: Iterable[str]) -> None:
+    """Raise Refused where triggers would bring what is put back into one of these tables to the other one."""
+    written = set(tables)
     for way in enforced(rules):
-        if way.mirrors and way.remove(DEFAULT_DB_ALIAS):
+        roots = {model._meta.db_table for model in way.rule.roots()}
+        if way.mirrors and written & roots and way.remove(DEFAULT_DB_ALIAS):
             raise Refused(
                 f"Triggers bring what is put back to the other table of {way.rule.label}. Nothing was written. Take"
                 f" them away first: manage.py integrity enforce {way.rule.label} --remove"

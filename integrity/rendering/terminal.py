@@ -184,6 +184,8 @@ def findings_table(rule: RuleReport) -> Table | None:
 
 
 def _one(values: dict[str, Any]) -> str:
+    if len(values) > 1 and set(values.values()) == {None}:
+        return "-"
     return show(next(iter(values.values()))) if len(values) == 1 else show(values)
 
 
@@ -238,7 +240,7 @@ def _candidate(candidate: Mapping[str, Any]) -> str:
 
 def _changes(changes: Sequence[PlannedChange]) -> Table:
     """A column for each one that is written, as it was and becomes, then the evidence."""
-    written = list(dict.fromkeys(column for change in changes for column in (*change.old, *change.new)))
+    written = list(dict.fromkeys(column for change in changes for column in _told(change)))
     evidence = list(dict.fromkeys(name for change in changes for name in change.evidence))
     rows = []
     for change in changes:
@@ -246,6 +248,14 @@ def _changes(changes: Sequence[PlannedChange]) -> Table:
         told = [change.evidence.get(name, "") for name in evidence]
         rows.append([change.op, key or "new", *(_becomes(change, column) for column in written), *told])
     return table(["what", "row", *written, *evidence], rows)
+
+
+def _told(change: PlannedChange) -> Iterable[str]:
+    """The columns of a row, without those that stay as they are beside others."""
+    both = (*change.old, *change.new)
+    if change.op == INSERT:
+        return both
+    return [c for c in both if c not in change.old or c not in change.new or change.old[c] != change.new[c]] or both
 
 
 def _becomes(change: PlannedChange, column: str) -> str:
@@ -288,12 +298,22 @@ def sentence(report: Report, next_step: str = "") -> str:
         return f"{run} {_enforced(report)}"
     if report.dry_run:
         return f"{run} {rows_of(report.changes)} would change; nothing was written."
+    if report.verb == "consolidate":
+        return f"{run}{resumed} {_consolidated(report)}"
     again = f"manage.py integrity undo {report.run}"
     if report.verb == "undo" and report.changes:
         return f"{run}{resumed} Put back: {rows_of(report.changes)}. To take that back: {again}"
     if report.changes:
         return f"{run}{resumed} Changed: {rows_of(report.changes)}. To take it back: {again}"
     return f"{run}{resumed} Nothing was changed."
+
+
+def _consolidated(report: Report) -> str:
+    if report.exit_code > 1:
+        return "The phase is not finished. The reason stands above."
+    phase = report.rules[0].strategy
+    again = " To take it back: --phase rollback" if phase != "rollback" else ""
+    return f"The phase {phase} is done.{again}"
 
 
 def _enforced(report: Report) -> str:

@@ -127,7 +127,8 @@ class _Side:
             missing=self._missing(),
             loses=joined(" OR ", differing),
         )
-        return Write(self.model, statement, sets=tuple(columns), guards=tuple(columns))
+        keys = tuple(columns)[: len(rule.on)]
+        return Write(self.model, statement, sets=tuple(columns), guards=tuple(columns), owned_by=keys)
 
     def _missing(self) -> Statement:
         return compose("d.evidence__found = {found}", found=value(ONLY_RIGHT if self.own == "left" else ONLY_LEFT))

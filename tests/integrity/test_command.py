@@ -349,7 +349,8 @@ def test_the_printed_sql_of_every_rule_runs_as_it_stands():
     assert [rule["rule"] for rule in found] == [rule.label for rule in registry]
     with connection.cursor() as cursor:
         for rule in found:
-            cursor.execute(rule["sql"])
+            if rule["status"] != "retired":
+                cursor.execute(rule["sql"])
 
 
 def test_a_table_prints_the_statement_below_the_name_of_its_rule():

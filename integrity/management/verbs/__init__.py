@@ -3,6 +3,7 @@
 from integrity.management.verbs import (
     accept,
     analyze,
+    consolidate,
     enforce,
     importing,
     quarantine,
@@ -16,6 +17,19 @@ from integrity.management.verbs import (
 
 VERBS = {
     module.VERB.name: module.VERB
-    for module in (rules, analyze, verify, quarantine, runs, watch, repair, undo, enforce, importing, accept)
+    for module in (
+        rules,
+        analyze,
+        verify,
+        quarantine,
+        runs,
+        watch,
+        repair,
+        undo,
+        enforce,
+        consolidate,
+        importing,
+        accept,
+    )
 }
 """By name, in the order of the help: those that look, then those that write."""

@@ -36,3 +36,17 @@ def keys_of(rules: list[Rule], texts: list[str] | None) -> list[Key] | None:
             f"--key belongs to one model, and these rules are about {', '.join(sorted(models))}. Name the rule."
         )
     return [rules[0].parse_key(text) for text in texts]
+
+
+def strategy_of(rule: Rule, wanted: str | None, *, alone: bool) -> str:
+    """The strategy by name. Among several rules one that has a single repair needs no name."""
+    if wanted not in rule.repairs and not alone and len(rule.repairs) == 1:
+        return next(iter(rule.repairs))
+    if not rule.repairs:
+        raise UsageError(
+            f"{rule.label} declares no repair: it is for a person to decide."
+            f" See: manage.py integrity analyze {rule.label}"
+        )
+    if wanted is None and len(rule.repairs) > 1:
+        raise UsageError(f"{rule.label} has several repairs; choose one with --strategy: {', '.join(rule.repairs)}.")
+    return rule.strategy(wanted)[0]

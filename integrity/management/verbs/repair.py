@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from integrity.exceptions import UsageError
 from integrity.management.base import EngineCommand, add_brake, add_format, add_writing
-from integrity.management.verbs.arguments import add_key, keys_of
+from integrity.management.verbs.arguments import add_key, keys_of, strategy_of
 from integrity.management.verbs.base import Verb
 from integrity.registry import registry
 from integrity.reports import Report
-from integrity.rules.base import Rule
 
 
 def _arguments(parser: Any) -> None:
@@ -27,7 +25,7 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
 
     rules = [registry.get(label) for label in dict.fromkeys(options["rules"])]
     keys = keys_of(rules, options["key"])
-    work = [(rule, _strategy(rule, options["strategy"], alone=len(rules) == 1)) for rule in rules]
+    work = [(rule, strategy_of(rule, options["strategy"], alone=len(rules) == 1)) for rule in rules]
     command.require_yes_to_open_brake(options)
     if any(step.whole for rule, strategy in work for step in rule.strategy(strategy)[1]):
         command.require_yes("A whole table is rebuilt", options)
@@ -48,20 +46,6 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
 
     if options["dry_run"] or command.consent(lambda: run(dry_run=True), options):
         command.finish(run(dry_run=options["dry_run"]), options)
-
-
-def _strategy(rule: Rule, wanted: str | None, *, alone: bool) -> str:
-    """The strategy by name. Among several rules one that has a single repair needs no name."""
-    if wanted not in rule.repairs and not alone and len(rule.repairs) == 1:
-        return next(iter(rule.repairs))
-    if not rule.repairs:
-        raise UsageError(
-            f"{rule.label} declares no repair: it is for a person to decide."
-            f" See: manage.py integrity analyze {rule.label}"
-        )
-    if wanted is None and len(rule.repairs) > 1:
-        raise UsageError(f"{rule.label} has several repairs; choose one with --strategy: {', '.join(rule.repairs)}.")
-    return rule.strategy(wanted)[0]
 
 
 VERB = Verb(

@@ -1,0 +1,3 @@
+"""What the phases of a consolidation do: point references elsewhere, prove and retire a table, bring it back."""
+
+PHASES = ("copy", "verify", "references", "cleanup", "rollback")
