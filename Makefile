@@ -27,13 +27,16 @@ export PIP_NO_CACHE_DIR := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all test-browser test-soak bench lint format migrate stop clean wheel lock
+.PHONY: help demo demo-full serve test test-all test-browser test-soak bench lint format migrate stop clean wheel lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.synced ## Break a small data set, then analyze, repair, verify and undo
 	@$(PY) -m config.demo
+
+demo-full: $(VENV)/.synced ## The same with a corrupted table of 3,470,114 rows
+	@$(PY) -m config.demo --full
 
 serve: $(VENV)/.synced ## Serve the pages, the API and the administration, with test data (PORT=8000)
 	@PORT="$(PORT)" $(PY) -m config.serve

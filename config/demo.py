@@ -34,6 +34,9 @@ FAULTS = {
 }
 ANALYZE = "analyze_mileage_consistency"
 MILEAGE = "vehicles.current_mileage"
+PRACTICE = "fix_practice_times_corruption --max-affected 100%"
+ROWS, ALL_ROWS = 20_000, 3_470_114
+"""Practice times that a backup loop makes: enough to see it, and as many as there were (`make demo-full`)."""
 FIX = f"{ANALYZE} --fix --strategy recalculate_from_player"
 
 
@@ -52,7 +55,7 @@ def main() -> None:
         django.setup()
         with closing(connections[SERVER]) as server:
             make_database(server)
-            Story(where).tell()
+            Story(where, ALL_ROWS if "--full" in sys.argv[1:] else ROWS).tell()
 
 
 # A database of its own
@@ -122,6 +125,13 @@ def current_miles() -> int:
     return Vehicle.objects.values_list("current_mileage", flat=True).get()
 
 
+def practice_times() -> int:
+    """How many there are."""
+    from teams.models import PracticeTime
+
+    return PracticeTime.objects.count()
+
+
 @contextmanager
 def triggers_off() -> Iterator[None]:
     """As for a bulk load."""
@@ -140,11 +150,11 @@ def triggers_off() -> Iterator[None]:
 class Story:
     """Steps: a sentence before each, the command as it would be typed, and a check behind it."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, rows: int) -> None:
         from integrity.rendering.terminal import console
 
         self.out = console(sys.stdout)
-        self.where = where
+        self.where, self.rows = where, rows
         self.step = 0
 
     def tell(self) -> None:
@@ -189,6 +199,8 @@ class Story:
         self.run(f'{FIX} --reason "all checked" --yes --limit 1')
         self.expect("violations", 0)
         self.tell_of_vehicles()
+        self.tell_of_practice_times()
+        self.tell_of_orphans()
         self.go_on()
 
     def tell_of_vehicles(self) -> None:
@@ -210,6 +222,35 @@ class Story:
         self.expect("violations", 0)
         self.run(f"integrity enforce {MILEAGE}")
         self.expect("miles", 43_100, current_miles())
+
+    def tell_of_practice_times(self) -> None:
+        """A table of which almost every row repeats another one."""
+        self.say("Another world: leagues, their teams, and what members wrote. A backup loop multiplies a table.")
+        self.run(f"load_team_test_data --corrupt duplicates --rows {self.rows}")
+        self.run(f"{PRACTICE} --dry-run --limit 1", code=1)
+        self.expect("planned rows", self.rows - 17)
+
+        self.say("A clean table takes its place; the old one is kept, so that the two can change places again.")
+        repair = self.run(f'{PRACTICE} --reason "backup loop" --yes')
+        self.run(f"integrity undo {repair} --yes")
+        self.expect("practice times", self.rows, practice_times())
+        self.run(f'{PRACTICE} --reason "backup loop, checked" --yes')
+        self.expect("practice times", 17, practice_times())
+
+    def tell_of_orphans(self) -> None:
+        """References whose team is gone, and some of which nobody can tell what they meant."""
+        self.say("A nightly import gives every team another number. What members wrote points at the old ones.")
+        self.run("load_team_test_data --corrupt orphans near-misses")
+        self.run("diagnose_team_id_orphans --limit 5", code=1)
+        self.expect("violations", 18)
+
+        self.say("Relink what the evidence leads to exactly one team for. Two wrong links are worse than two orphans.")
+        self.run('fix_team_id_orphans --reason "import of tonight" --limit 1 --yes', code=1)
+        self.expect("violations", 3)
+        self.out.print("   All 15 that the import orphaned are right; three that nothing decides are left to people.")
+
+        self.say("What can be kept true from now on is: no practice time twice, no team twice.")
+        self.run("integrity enforce teams")
 
     def log_miles(self, notes: str, readings: list[tuple[int, int]]) -> None:
         """Readings of so many days ago for the one vehicle of the demo."""
