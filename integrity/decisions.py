@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Exists, F, OuterRef
 
 from integrity.keys import as_json
@@ -16,6 +16,7 @@ from integrity.repairs.relink.verdict import RELINKED, Verdict
 from integrity.reports import Undecided
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, fetch, from_queryset, name, value
+from integrity.statement import run as execute
 
 if TYPE_CHECKING:
     from integrity.rules.references import References
@@ -52,6 +53,8 @@ def store(run: Run, pool: str, rule: References, verdicts: Iterable[Verdict]) ->
         ),
         batch_size=2_000,
     )
+    # Each batch joins with them, and autovacuum comes too late to tell how many there are.
+    execute(connections[DEFAULT_DB_ALIAS], compose("ANALYZE {table}", table=name(Decision._meta.db_table)))
 
 
 def earlier(rule: References, run: Run) -> Statement:
@@ -61,18 +64,18 @@ def earlier(rule: References, run: Run) -> Statement:
     found = Decision.objects.filter(
         Exists(wrote), ~Exists(undone), target=_target(rule), outcome=RELINKED, run__dry_run=False
     ).exclude(run=run)
-    return from_queryset(found.values("old", "new", "by", integrity_run=F("run_id")), "default")
+    return from_queryset(found.values("old", "new", "by", integrity_run=F("run_id")), DEFAULT_DB_ALIAS)
 
 
 def relinked(run: Run, pool: str) -> Statement:
     """A SELECT of ``old``, ``new``, ``by`` and ``why`` of what the run relinks."""
     found = Decision.objects.filter(run=run, pool=pool, outcome=RELINKED)
-    return from_queryset(found.values("old", "new", "by", "why"), "default")
+    return from_queryset(found.values("old", "new", "by", "why"), DEFAULT_DB_ALIAS)
 
 
 def left(run: Run, pool: str, rule: References, scope: Scope, limit: int) -> tuple[dict[str, int], list[Undecided]]:
     """What a run leaves of the violations in scope: rows by why, and the first ids with their candidates."""
-    connection = connections["default"]
+    connection = connections[DEFAULT_DB_ALIAS]
     rows = compose(
         "SELECT v.{actual} AS old, count(*) AS rows FROM ({violations}) AS v GROUP BY 1",
         actual=name(f"actual__{rule.columns[0]}"),
@@ -85,7 +88,7 @@ def left(run: Run, pool: str, rule: References, scope: Scope, limit: int) -> tup
         " WHERE d.outcome IS DISTINCT FROM {relinked}",
         unseen=value(UNSEEN),
         rows=rows,
-        decided=from_queryset(decided, "default"),
+        decided=from_queryset(decided, DEFAULT_DB_ALIAS),
         relinked=value(RELINKED),
     )
     counted = fetch(

@@ -201,21 +201,31 @@ class Named(Step):
             chosen=chosen,
             together=together,
         )
-        pairs = compose(
-            "SELECT k.number, k.kinds, c.target FROM {kinds} AS k JOIN {parts} AS p USING (number, kind)"
-            " JOIN {carriers} AS c USING (gram) WHERE k.kinds = 1 AND k.telling AND k.rows <= {one}"
-            " UNION SELECT c.number, c.kinds, t.target FROM {chosen} AS c JOIN {wide} AS w USING (number)"
-            " JOIN {together} AS t USING (one, other) WHERE w.rows <= {two}",
+        one_kind = compose(
+            "SELECT k.number, c.target FROM {kinds} AS k JOIN {parts} AS p USING (number, kind)"
+            " JOIN {carriers} AS c USING (gram) WHERE k.kinds = 1 AND k.telling AND k.rows <= {most}",
             kinds=self._kinds,
             parts=self._parts,
             carriers=self._carriers,
+            most=value(MOST),
+        )
+        several = compose(
+            "SELECT DISTINCT c.number, c.kinds, t.target FROM {chosen} AS c JOIN {wide} AS w USING (number)"
+            " JOIN {together} AS t USING (one, other) WHERE w.rows <= {most}",
             chosen=chosen,
             wide=wide,
             together=together,
-            one=value(MOST),
-            two=value(MOST_TRIED),
+            most=value(MOST_TRIED),
         )
-        return {"wide": compose("SELECT * FROM {wide} AS w", wide=wide), "all": self._with_all(pairs)}
+        two_kinds = compose("SELECT s.number, s.target FROM ({several}) AS s WHERE s.kinds = 2", several=several)
+        more = compose("SELECT s.* FROM ({several}) AS s WHERE s.kinds > 2", several=several)
+        listed = compose(
+            "SELECT DISTINCT number, target FROM ({one}) AS o UNION ALL {two} UNION ALL {more}",
+            one=one_kind,
+            two=two_kinds,
+            more=self._with_all(more),
+        )
+        return {"wide": compose("SELECT * FROM {wide} AS w", wide=wide), "all": listed}
 
     def _with_all(self, pairs: Statement) -> Statement:
         """Those of ``(number, kinds, target)`` that carry a name of every kind of their set."""

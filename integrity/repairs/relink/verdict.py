@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from heapq import nsmallest
 from typing import Any
 
 Id = Any
@@ -143,30 +144,30 @@ def decide(
     listed = {candidate for told in speaking.values() for candidate in told.backed}
     words = _words(steps, voices)
 
-    def verdict(outcome: str, why: str) -> Verdict:
-        return Verdict(old, outcome, why=why, candidates=_candidates(listed, speaking, voices), rows=rows)
+    def verdict(outcome: str, why: str, of: Collection[Id]) -> Verdict:
+        return Verdict(old, outcome, why=why, candidates=_candidates(of, speaking, voices), rows=rows)
 
     if reused:
-        return verdict(REUSED, f"the id is that of another row now; {words or 'no step says which was meant'}")
+        return verdict(REUSED, f"the id is that of another row now; {words or 'no step says which was meant'}", listed)
     if not speaking:
-        return verdict(NO_CANDIDATE, words or "no step says anything")
+        return verdict(NO_CANDIDATE, words or "no step says anything", listed)
     possible = {step: told.possible(margin) for step, told in speaking.items()}
     left = {c for c in listed if all(c in accepted for accepted, _ in possible.values())}
     # Steps that name more rows than can be listed have not been compared with each other.
     if not any(closed for _, closed in possible.values()):
-        return verdict(AMBIGUOUS, words)
+        return verdict(AMBIGUOUS, words, listed)
     if not left:
-        return verdict(CONTRADICTED if listed else NO_CANDIDATE, words)
+        return verdict(CONTRADICTED if listed else NO_CANDIDATE, words, listed)
     by = ""
     if len(left) > 1:
         left, by = _preferred(left, speaking, voices, margin)
     if len(left) != 1:
-        return verdict(AMBIGUOUS, words)
+        return verdict(AMBIGUOUS, words, listed)
     (new,) = left
     backing = {step: told for step, told in speaking.items() if told.backed[new]}
     if len(backing) < 2 and not any(0 < voices[step].alone <= told.backed[new] for step, told in backing.items()):
-        return verdict(AMBIGUOUS, f"{words}; no other step says the same")
-    found = verdict(RELINKED, _words(backing, voices, new))
+        return verdict(AMBIGUOUS, f"{words}; no other step says the same", listed)
+    found = verdict(RELINKED, _words(backing, voices, new), left)
     return replace(found, new=new, by=by or _decisive(new, possible, list(backing), voices))
 
 
@@ -228,17 +229,20 @@ def _candidates(
     listed: Collection[Id], speaking: Mapping[int, _Said], voices: Sequence[Voice]
 ) -> tuple[Candidate, ...]:
     """The candidates with the most steps and witnesses for them, in an order that does not depend on chance."""
-    made = [
-        Candidate(
-            candidate,
-            {voices[s].label: told.backed[candidate] for s, told in speaking.items() if told.backed[candidate]},
-            {
-                voices[s].label: told.spoke - told.backed[candidate]
-                for s, told in speaking.items()
-                if told.spoke > told.backed[candidate]
-            },
-        )
-        for candidate in listed
-    ]
-    made.sort(key=lambda c: (-len(c.backed), len(c.opposed), -sum(c.backed.values()), str(c.id)))
-    return tuple(made[:_SHOWN])
+
+    def rank(candidate: Id) -> tuple[int, int, int, str]:
+        backing = [witnesses for told in speaking.values() if (witnesses := told.backed[candidate])]
+        unanimous = sum(told.spoke == told.backed[candidate] for told in speaking.values())
+        return -len(backing), -unanimous, -sum(backing), str(candidate)
+
+    return tuple(_candidate(candidate, speaking, voices) for candidate in nsmallest(_SHOWN, listed, key=rank))
+
+
+def _candidate(candidate: Id, speaking: Mapping[int, _Said], voices: Sequence[Voice]) -> Candidate:
+    backed = {voices[step].label: told.backed[candidate] for step, told in speaking.items()}
+    opposed = {voices[step].label: told.spoke - told.backed[candidate] for step, told in speaking.items()}
+    return Candidate(
+        candidate,
+        {label: count for label, count in backed.items() if count},
+        {label: count for label, count in opposed.items() if count},
+    )
