@@ -30,9 +30,10 @@ def main() -> None:
     from tests.benchmarks.kept import KEPT
     from tests.benchmarks.measure import measure
     from tests.benchmarks.orphans import ORPHANS
+    from tests.benchmarks.relinked import RELINKED
     from tests.benchmarks.world import World, database, version
 
-    chosen = [job() for job in (*JOBS, *KEPT, *ORPHANS) if not arguments.jobs or job.name in arguments.jobs]
+    chosen = [job() for job in (*JOBS, *KEPT, *ORPHANS, *RELINKED) if not arguments.jobs or job.name in arguments.jobs]
     for scale in arguments.scale:
         world = World(scale)
         print(f"\n{world}: loading", flush=True)
@@ -66,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     from tests.benchmarks.jobs import JOBS
     from tests.benchmarks.kept import KEPT
     from tests.benchmarks.orphans import ORPHANS
+    from tests.benchmarks.relinked import RELINKED
 
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
@@ -73,7 +75,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [job.name for job in (*JOBS, *KEPT, *ORPHANS)]
+    names = [job.name for job in (*JOBS, *KEPT, *ORPHANS, *RELINKED)]
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side works (5)")
     parser.add_argument(

@@ -95,6 +95,10 @@ def database(world: World, needs: set[str]) -> Iterator[None]:
             load(world)
         if "fleet" in needs:
             load_fleet(world)
+        if "league" in needs:
+            from tests.benchmarks import relinked
+
+            relinked.load(world)
         yield
     finally:
         connection.close()

@@ -166,6 +166,14 @@ def test_what_an_earlier_run_relinked_is_evidence_for_the_rest():
     assert relinked(dry_run=True).rules[1].planned[0].evidence["why"].startswith("named")
 
 
+def test_what_is_known_from_an_earlier_run_too_is_counted_under_its_step():
+    make_team(1, "Series 2B")
+    messages = [make_message(10, "Series 2B") for _ in range(2)]
+    with teams.known() as rules:
+        repair([(rules[1], "relink")], keys=[(messages[0].pk,)])
+    assert outcomes(relinked()) == {"relinked by named": 1}
+
+
 def test_a_text_that_says_otherwise_by_now_contradicts_an_earlier_run():
     make_team(1, "Series 2B"), make_team(2, "Series 22")
     named, _ = make_message(10, "Series 2B"), make_message(10, "Series 2B")

@@ -20,7 +20,7 @@ class Collection:
 
     def __init__(self, search: Search, earlier: Earlier, steps: Sequence[Step], *, margin: int, merge: bool) -> None:
         self.search, self.earlier, self.margin, self.merge = search, earlier, margin, merge
-        self.steps: tuple[Step, ...] = (earlier, *steps, Agreeing())
+        self.steps: tuple[Step, ...] = (*steps, earlier, Agreeing())
         self.voices = [Voice(step.label, int(step.alone)) for step in self.steps]
 
     def verdicts(self) -> list[Verdict]:

@@ -61,13 +61,13 @@ class Owned(Step):
             yield from one_row(self, "its", rule.model, its)
 
     def ballots(self, search: Search) -> Statement:
-        """Owners with the same rows to choose from say the same; a owner without any says nothing."""
+        """Owners with the same rows to choose from say the same; an owner without any says nothing."""
         return compose(
             "SELECT old, candidates, preferred, groups, count(*) AS witnesses,"
             " CASE cardinality(candidates) WHEN 1 THEN {owners} || ' with this row alone'"
             " ELSE {owners} || ' with ' || cardinality(candidates) || ' rows' END"
-            " || CASE WHEN cardinality(preferred) > 0 THEN ', ' || cardinality(preferred) || ' of them primary'"
-            " ELSE '' END AS says"
+            " || CASE WHEN cardinality(candidates) = 1 OR cardinality(preferred) = 0 THEN ''"
+            " ELSE ', ' || cardinality(preferred) || ' of them primary' END AS says"
             " FROM (SELECT w.old, w.owner, w.its, array_agg(m.target ORDER BY m.target) AS candidates,"
             " array_agg(m.within ORDER BY m.target) AS groups,"
             " coalesce(array_agg(m.target ORDER BY m.target) FILTER (WHERE m.first), '{{}}') AS preferred"
