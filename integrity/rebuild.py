@@ -31,7 +31,7 @@ from integrity.rebuilding.portrait import differences, portrait
 from integrity.rebuilding.proof import NotProven, prove, refuse_harm
 from integrity.rebuilding.record import REBUILDS
 from integrity.rebuilding.refusals import refuse_referred, refuse_taken, refuse_unfit
-from integrity.rebuilding.snapshots import NotFinished, current_transaction, wait_for_older
+from integrity.rebuilding.snapshots import NotFinished, Older, current_transaction
 from integrity.rebuilding.swap import Swap, locks, parents
 from integrity.registry import registry
 from integrity.repairs.rebuild import Rebuild
@@ -201,7 +201,8 @@ class TableRebuild(RuleRepair):
         with one_moment(self.connection):
             CatchUp(self.unique, self.pieces, self.connection).perform()
             self._prove()
-            self.filled = current_transaction(self.connection)
+            filled = current_transaction(self.connection)
+        self.older = Older(filled, self.connection)
         self._reached("verified")
         self._swap()
         self._finish()
@@ -213,18 +214,21 @@ class TableRebuild(RuleRepair):
             self.seen = portrait(self.pieces.oid, self.connection, without=self.pieces.triggers)
 
     def _swap(self) -> None:
-        wait_for_older(self.filled, time.monotonic() + conf().SWAP_SECONDS, self.connection)
+        self.older.wait(time.monotonic() + conf().SWAP_SECONDS)
         self.quiet = 0
         patiently(self._swap_once, self.pieces.oid, self.table, self.connection)
         self._reached("swapped")
 
     def _swap_once(self) -> None:
         while True:
-            with transaction.atomic(durable=True):
-                CatchUp(self.unique, self.pieces, self.connection).perform()
+            with one_moment(self.connection):
+                noted = CatchUp(self.unique, self.pieces, self.connection).perform()
+                filled = current_transaction(self.connection) if noted else ""
             if self.quiet == 0:
                 self._reached("caught up")
             self.quiet += 1
+            if filled:
+                Older(filled, self.connection).wait(time.monotonic() + conf().SWAP_SECONDS)
             if self._swapped():
                 return
 

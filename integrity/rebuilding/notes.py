@@ -130,8 +130,9 @@ class CatchUp:
     def perform(self) -> int:
         """Take the notes, choose anew among the rows of each key that they concern. How many rows were noted."""
         noted = take(self.pieces, self.pks, self.connection)
-        if noted:
-            self._choose(self._keys())
+        # Rows that came and went in between have no key in either table.
+        if noted and (keys := self._keys()):
+            self._choose(keys)
         return noted
 
     def _keys(self) -> list[Key]:

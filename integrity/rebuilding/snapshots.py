@@ -32,38 +32,42 @@ def current_transaction(connection: Any) -> str:
     return str(fetch(connection, Statement("SELECT pg_current_xact_id()::xid::text AS x"))[0]["x"])
 
 
-def wait_for_older(transaction: str, deadline: float, connection: Any) -> None:
-    """Wait until nobody's snapshot is older than a committed transaction, as CREATE INDEX CONCURRENTLY does.
+class Older:
+    """Those whose snapshot is older than a transaction. Made right after its commit: who comes later sees its rows.
 
-    Raises NotFinished naming who still has one at ``deadline``, of time.monotonic().
+    Snapshots that merely look old because somebody else has been writing for long are left out only by that.
     """
-    rows = _older(transaction, connection)
-    waited = set(rows)
-    pause = 0.002
-    while waited:
-        if time.monotonic() > deadline:
-            raise NotFinished(
-                f"{_described(rows, waited)} began before the clean table was there and would see it empty."
-                " Nothing was changed. Wait for it, or end it (pg_terminate_backend), and repair again."
-            )
-        time.sleep(pause)
-        pause = min(pause * 2, 0.2)
-        rows = _older(transaction, connection)
-        # Whoever came later sees what was committed; their snapshots only look old when somebody else's are.
-        waited &= set(rows)
 
+    def __init__(self, transaction: str, connection: Any) -> None:
+        self.transaction, self.connection = transaction, connection
+        self.rows = self._look()
+        self.waited = set(self.rows)
 
-def _older(transaction: str, connection: Any) -> dict[Holder, dict[str, Any]]:
-    found = fetch(connection, Statement(_OLDER, (transaction,)))
-    return {(row["pid"], row["virtualtransaction"], row["xmin"]): row for row in found}
+    def wait(self, deadline: float) -> None:
+        """Until none of them is left, as CREATE INDEX CONCURRENTLY does. Raises NotFinished naming who is still there
+        at ``deadline``, of time.monotonic().
+        """
+        pause = 0.002
+        while self.waited:
+            if time.monotonic() > deadline:
+                raise NotFinished(
+                    f"{self._described()} began before the clean table was filled and would see it without its rows."
+                    " Nothing was changed. Wait for it, or end it (pg_terminate_backend), and repair again."
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, 0.2)
+            self.rows = self._look()
+            self.waited &= set(self.rows)
 
+    def _look(self) -> dict[Holder, dict[str, Any]]:
+        found = fetch(self.connection, Statement(_OLDER, (self.transaction,)))
+        return {(row["pid"], row["virtualtransaction"], row["xmin"]): row for row in found}
 
-def _described(rows: dict[Holder, dict[str, Any]], waited: set[Holder]) -> str:
-    return ", ".join(
-        f"process {rows[holder]['pid']} ({rows[holder]['usename']}, {rows[holder]['application']},"
-        f" for {rows[holder]['seconds']} s)"
-        for holder in sorted(waited & rows.keys())
-    )
+    def _described(self) -> str:
+        rows = [self.rows[holder] for holder in sorted(self.waited)]
+        return ", ".join(
+            f"process {row['pid']} ({row['usename']}, {row['application']}, for {row['seconds']} s)" for row in rows
+        )
 
 
 def holding(oid: int, connection: Any) -> str:

@@ -97,5 +97,8 @@ def _remake() -> None:
         )
         for (table,) in cursor.fetchall():
             cursor.execute(f'DROP TABLE "{table}" CASCADE')
+        cursor.execute(r"SELECT proname FROM pg_proc WHERE proname LIKE 'integrity\_%\_note'")
+        for (function,) in cursor.fetchall():
+            cursor.execute(f'DROP FUNCTION "{function}" CASCADE')
     with connection.schema_editor() as editor:
         editor.create_model(toy.Sale)
