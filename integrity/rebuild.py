@@ -79,7 +79,7 @@ class TableRebuild(RuleRepair):
             counted = self._analyze()
             if counted.surplus:
                 self._build(counted)
-                self._prove()
+                self._prove(noted=0)
                 self.observer.reaches("verified")
             transaction.set_rollback(True)
         self.report.changes = self.planned.get(self.table, 0)
@@ -94,7 +94,6 @@ class TableRebuild(RuleRepair):
             counted = self._analyze()
             transaction.set_rollback(True)
         self._check_all(self.planned)
-        self.measured = False
         if not counted.surplus:
             self.report.status = statuses.CLEAN
         return bool(counted.surplus)
@@ -152,14 +151,18 @@ class TableRebuild(RuleRepair):
                 " in place."
             )
 
+    def _check_all(self, planned: dict[str, int]) -> None:
+        for table, rows in planned.items():
+            self.brake.check(table, rows, 0, self.connection, rows=self.report.checked)
+
     def _build(self, counted: Counted) -> None:
         self.carrier = Carrier(self.pieces, self.connection)
         build(self.unique, self.pieces, self.carrier, counted, self.connection)
         if self.run.dry_run:
             self._reached("built")
 
-    def _prove(self) -> None:
-        prove(self.unique, self.pieces, self.connection)
+    def _prove(self, *, noted: int) -> None:
+        prove(self.unique, self.pieces, self.connection, unchanged=not noted)
         refuse_referred(self.unique, self.pieces, self.connection)
         others = [
             rule
@@ -199,8 +202,8 @@ class TableRebuild(RuleRepair):
             return
         self._reached("built")
         with one_moment(self.connection):
-            CatchUp(self.unique, self.pieces, self.connection).perform()
-            self._prove()
+            noted = CatchUp(self.unique, self.pieces, self.connection).perform()
+            self._prove(noted=noted)
             filled = current_transaction(self.connection)
         self.older = Older(filled, self.connection)
         self._reached("verified")

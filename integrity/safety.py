@@ -116,16 +116,17 @@ class Brake:
         """True when somebody asked for other limits than the usual."""
         return self != Brake.declared(None)
 
-    def check(self, table: str, planned: int, written: int, connection: Any) -> None:
+    def check(self, table: str, planned: int, written: int, connection: Any, *, rows: int | None = None) -> None:
         """Raise Refused when more would be written than allowed. The table is counted no further than necessary.
 
-        written: what earlier passes of the same repair have written already.
+        written: what earlier passes of the same repair have written already. rows: how many the table has, where
+        that is known.
         """
         total = planned + written
         if total <= self.rows:
             return
         wanted = math.ceil(total / self.share) if self.share else 0
-        counted = self._count(table, wanted, connection)
+        counted = self._count(table, wanted, connection) if rows is None else rows
         if total <= self.share * counted:
             return
         before = f"{written} were written before." if written else "Nothing was written."

@@ -77,6 +77,13 @@ def choose(rule: Unique, table: Part, columns: Sequence[tuple[str, str]], using:
     return _counted(table, grouped, connection)
 
 
+def grouped_rows(connection: Any) -> Statement | None:
+    """How many rows the groups are made of; None where equal rows could not be put together."""
+    (found,) = fetch(connection, Statement(f"SELECT to_regclass('pg_temp.{GROUPS}') IS NOT NULL AS there"))
+    total = f"SELECT coalesce(sum(integrity_rows), 0)::bigint AS n FROM pg_temp.{GROUPS}"
+    return Statement(total) if found["there"] else None
+
+
 def _counted(table: Part, grouped: bool, connection: Any) -> Counted:
     (kept,) = fetch(
         connection,

@@ -9,7 +9,7 @@ from django.db.models import Count
 
 from integrity.exceptions import EngineError, Harm
 from integrity.keys import pk_columns
-from integrity.rebuilding.choose import over, speaks_about
+from integrity.rebuilding.choose import GROUPS, grouped_rows, over, speaks_about
 from integrity.rebuilding.names import Pieces
 from integrity.rebuilding.notes import outside
 from integrity.rules.base import Rule
@@ -25,13 +25,17 @@ class NotProven(EngineError):
     """The clean table is not what it should be; it was thrown away."""
 
 
-def prove(rule: Unique, pieces: Pieces, connection: Any) -> None:
+def prove(rule: Unique, pieces: Pieces, connection: Any, *, unchanged: bool) -> None:
     """Each key of the live table is in the clean one, once; nothing else is; every row is the live one, byte by byte.
 
-    Asked of the tables alone, not of what the build remembers. Raises NotProven.
+    unchanged: nothing was written since the rows were grouped, so that the groups say which keys there are, as long as
+    they are made of as many rows as the live table has. Raises NotProven.
     """
-    table = pieces.table
-    if missing := _count(connection, _keys_missing(rule, pieces, connection.alias)):
+    table, groups = pieces.table, grouped_rows(connection) if unchanged else None
+    if groups and _count(connection, _rows_of(pieces.live)) != _count(connection, groups):
+        raise NotProven(f"The rows of {table} are not those that were looked at. Nothing was changed.")
+    source = Statement(f"SELECT * FROM pg_temp.{GROUPS}") if groups else None
+    if missing := _count(connection, _keys_missing(rule, source, pieces, connection.alias)):
         raise NotProven(f"{missing} keys of {table} would be lost. Nothing was changed.")
     if foreign := _count(connection, _rows_that_differ(rule, pieces)):
         raise NotProven(f"{foreign} rows are not as they are in {table}. Nothing was changed.")
@@ -47,11 +51,16 @@ def prove(rule: Unique, pieces: Pieces, connection: Any) -> None:
             raise NotProven(f"Rows of {table} that {rule.label} does not speak about would be lost.")
 
 
-def _keys_missing(rule: Unique, pieces: Pieces, using: str) -> Statement:
+def _rows_of(table: Part) -> Statement:
+    return compose("SELECT count(*) AS n FROM {t}", t=table)
+
+
+def _keys_missing(rule: Unique, source: Statement | None, pieces: Pieces, using: str) -> Statement:
     parts = {f"integrity_by_{i}": part for i, part in enumerate(rule.by)}
     rows = speaks_about(rule, using).values(**parts)
     # Grouped, which goes parallel; EXCEPT over all rows does not.
     there = from_queryset(rows.annotate(integrity_rows=Count("*")), using)
+    there = over(rule, source, there) if source else there
     here = over(rule, compose("SELECT * FROM {t}", t=pieces.clean), from_queryset(rows, using))
     columns = joined(", ", (name(part) for part in parts))
     return compose(

@@ -7,18 +7,17 @@ from typing import Any
 
 from integrity.enforcement.unique_index import unique_index_name
 from integrity.exceptions import Refused
-from integrity.keys import pk_columns
 from integrity.rebuilding.names import Pieces
 from integrity.repairs.referrers import referrers
 from integrity.rules.unique import Unique
-from integrity.statement import Statement, compose, fetch, joined, name
+from integrity.statement import Part, Statement, compose, fetch, name
 
 # Whatever depends on the table, or on the type of its rows, and is not rebuilt with it. Nothing is assumed harmless.
 _DEPENDENTS = """
 SELECT DISTINCT replace(pg_describe_object(classid, objid, 0), 'rule _RETURN on ', '') AS what
-FROM pg_class AS t JOIN pg_type AS y ON y.oid = t.reltype JOIN pg_depend AS d
-ON deptype IN ('n', 'a') AND ((refclassid = 'pg_class'::regclass AND refobjid = t.oid)
-    OR (refclassid = 'pg_type'::regclass AND refobjid IN (t.reltype, y.typarray)))
+FROM pg_class AS t JOIN pg_type AS y ON y.oid = t.reltype
+CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, t.oid), ('pg_type', t.reltype), ('pg_type', y.typarray)) AS o (c, o)
+JOIN pg_depend AS d ON refclassid = o.c AND refobjid = o.o AND deptype IN ('n', 'a')
 WHERE t.oid = %s::oid AND NOT CASE classid
     WHEN 'pg_class'::regclass THEN EXISTS (SELECT FROM pg_index WHERE indexrelid = objid AND indrelid = t.oid)
         OR EXISTS (SELECT FROM pg_class AS s WHERE s.oid = objid AND s.relkind = 'S')
@@ -103,21 +102,31 @@ def _exists(local: str, pieces: Pieces, connection: Any) -> bool:
 
 def refuse_referred(rule: Unique, pieces: Pieces, connection: Any) -> None:
     """Raise Refused where rows that would go are referred to otherwise than by a foreign key of the database."""
-    same = joined(" AND ", (compose("k.{pk} = t.{pk}", pk=name(pk)) for pk in pk_columns(rule.model)))
     for referrer in referrers(rule, connection):
         table = referrer.model._meta.db_table
+        parts: dict[str, Part] = {
+            "child": name(table),
+            "column": name(referrer.column),
+            "target": name(referrer.target),
+            "only": referrer.only,
+            "live": pieces.live,
+            "clean": pieces.clean,
+        }
+        # Most often nothing refers to anything else, and the live table is not looked at.
+        elsewhere = compose(
+            "SELECT c.{column}::text FROM {child} AS c WHERE {only} AND c.{column} IS NOT NULL"
+            " AND NOT EXISTS (SELECT FROM {clean} AS k WHERE k.{target}::text = c.{column}::text)",
+            **parts,
+        )
+        if not fetch(connection, compose("{elsewhere} LIMIT 1", elsewhere=elsewhere)):
+            continue
         (found,) = fetch(
             connection,
             compose(
-                "SELECT count(*) AS n FROM {child} AS c JOIN {live} AS t ON c.{column}::text = t.{target}::text"
-                " AND {only} WHERE NOT EXISTS (SELECT FROM {clean} AS k WHERE {same})",
-                live=pieces.live,
-                child=name(table),
-                column=name(referrer.column),
-                target=name(referrer.target),
-                only=referrer.only,
-                clean=pieces.clean,
-                same=same,
+                "SELECT count(*) AS n FROM ({elsewhere}) AS c (held) WHERE EXISTS ("
+                "SELECT FROM {live} AS t WHERE t.{target}::text = c.held)",
+                elsewhere=elsewhere,
+                **parts,
             ),
         )
         if found["n"]:

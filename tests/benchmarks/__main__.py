@@ -31,13 +31,18 @@ def main() -> None:
     from tests.benchmarks.measure import measure
     from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.relinked import RELINKED
+    from tests.benchmarks.repetitions import REPETITIONS, load_repetitions
     from tests.benchmarks.world import World, database, version
 
-    chosen = [job() for job in (*JOBS, *KEPT, *ORPHANS, *RELINKED) if not arguments.jobs or job.name in arguments.jobs]
+    known = [*JOBS, *KEPT, *ORPHANS, *RELINKED, *REPETITIONS]
+    chosen = [job() for job in known if not arguments.jobs or job.name in arguments.jobs]
     for scale in arguments.scale:
         world = World(scale)
         print(f"\n{world}: loading", flush=True)
-        with database(world, {job.needs for job in chosen}):
+        needs = {job.needs for job in chosen}
+        with database(world, needs):
+            if "repetitions" in needs:
+                load_repetitions(world)
             print(f"PostgreSQL {version()}, {arguments.rounds} rounds, ratio: median, (lowest-highest)")
             print(ROW.format(*HEADER))
             for job in chosen:
@@ -68,6 +73,7 @@ def _arguments() -> argparse.Namespace:
     from tests.benchmarks.kept import KEPT
     from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.relinked import RELINKED
+    from tests.benchmarks.repetitions import REPETITIONS
 
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
@@ -75,7 +81,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [job.name for job in (*JOBS, *KEPT, *ORPHANS, *RELINKED)]
+    names = [job.name for job in (*JOBS, *KEPT, *ORPHANS, *RELINKED, *REPETITIONS)]
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side works (5)")
     parser.add_argument(
