@@ -174,4 +174,4 @@ class DeleteSome(Repetitions):
         run(connection, unique_index_statement(rule, "default"))
 
 
-REPETITIONS = (Find, FindWhole, RebuildMany, FindSome, DeleteSome)
+REPETITIONS: list[type[Job]] = [Find, FindWhole, RebuildMany, FindSome, DeleteSome]
