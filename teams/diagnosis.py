@@ -6,7 +6,7 @@ Looking writes nothing to any table that it looks at; the run and its findings a
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Count
@@ -130,24 +130,23 @@ def _named(verdicts: Sequence[Verdict]) -> list[Number]:
 
 
 def _people(verdicts: Sequence[Verdict]) -> list[Person]:
-    wrote: Counter[str] = Counter()
+    by_number: Counter[tuple[str, int]] = Counter()
     for pointer in POINTERS:
         if pointer.author:
-            path = f"{pointer.author}__username"
-            wrote.update(dict(pointer.dangling().values_list(path).annotate(Count("pk"))))
-    lost = _rows_by_new(verdicts)
-    misses: Counter[str] = Counter()
-    of_teams = TeamMembership.objects.filter(team__in=lost).values_list("user__username", "team_id")
-    for username, team in of_teams:
-        misses[username] += lost[team]
+            rows = pointer.dangling().values_list(f"{pointer.author}__username", pointer.column)
+            by_number.update({(author, number): count for author, number, count in rows.annotate(Count("pk"))})
+    wrote: Counter[str] = Counter()
+    for (author, _), count in by_number.items():
+        wrote[author] += count
+    misses = _misses(verdicts, by_number)
     everybody = sorted(wrote.keys() | misses.keys(), key=lambda name: (-wrote[name], -misses[name], name))
     return [Person(name, wrote[name], misses[name]) for name in everybody]
 
 
-def _rows_by_new(verdicts: Sequence[Verdict]) -> Counter[Any]:
-    """How many rows would be seen again by the members of a team."""
-    lost: Counter[Any] = Counter()
-    for verdict in verdicts:
-        if verdict.new is not None:
-            lost[verdict.new] += verdict.rows
-    return lost
+def _misses(verdicts: Sequence[Verdict], by_number: Counter[tuple[str, int]]) -> Counter[str]:
+    """Rows that members of the teams meant would see; what somebody wrote is seen by its author all the same."""
+    meant = {verdict.new: verdict for verdict in verdicts if verdict.new is not None}
+    misses: Counter[str] = Counter()
+    for username, team in TeamMembership.objects.filter(team__in=meant).values_list("user__username", "team_id"):
+        misses[username] += meant[team].rows - by_number[username, meant[team].old]
+    return misses

@@ -12,10 +12,12 @@ from integrity.registry import registry
 from integrity.repair import repair
 from integrity.reports import Report
 from integrity.rules.base import Rule
+from integrity.statuses import FAILED, REFUSED
 from teams.numbers import remember_numbers
 from teams.pointing import POINTERS
 
 RELINK, NULLIFY, QUARANTINE = STRATEGIES = ("relink", "nullify", "quarantine")
+UNFINISHED = (FAILED, REFUSED)
 CANNOT = "{rule}: the number cannot be taken out of its rows; relink them, or move them into quarantine."
 
 
@@ -29,13 +31,15 @@ def fix_orphans(strategy: str = RELINK, *, limit: int = 20, observer: Observer |
         raise UsageError(f"--strategy {strategy!r} is unknown. Known: {', '.join(STRATEGIES)}.")
     rules = [registry.get(pointer.rule) for pointer in POINTERS]
     work = [(rule, strategy) for rule in rules if strategy in rule.repairs]
-    report, *more = [repair(part, sample=limit, observer=observer, **options) for part in _runs(work)]
-    for other in more:
-        _add(report, other)
+    first, *more = _runs(work)
+    report = repair(first, sample=limit, observer=observer, **options)
+    for part in more:
+        if report.status not in UNFINISHED:
+            _add(report, repair(part, sample=limit, observer=observer, **options))
     others = [rule for rule in rules if strategy not in rule.repairs]
     if others:
         _add_uncured(report, analyze(others, sample=limit))
-    if not report.dry_run:
+    if not report.dry_run and report.status not in UNFINISHED:
         remember_numbers()
     return report
 

@@ -104,7 +104,10 @@ class Repairable(Page):
 
     def carry_out(self, obj: Any, strategy: str, **options: Any) -> Report:
         """Call the verb that repairs one row."""
-        work = [(broken.rule, strategy) for broken in self.broken(obj) if strategy in broken.rule.repairs]
+        declaring = [rule for rule in map(registry.get, self.rules) if strategy in rule.repairs]
+        broken = [found.rule for found in self.broken(obj) if found.rule in declaring]
+        # Where somebody else has repaired it meanwhile, the run finds nothing to do and says so.
+        work = [(rule, strategy) for rule in broken or declaring]
         return repair(work, keys={rule.label: [key_of(rule, obj)] for rule, _ in work}, **options)
 
     def broken(self, obj: Any) -> list[Broken]:

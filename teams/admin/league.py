@@ -9,10 +9,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.administration.base import Kept, TabularInline
+from config.administration.base import Kept, ReadOnly, TabularInline
 from config.administration.repairs import Repairable
 from teams.admin.pointing import REPAIRS, Gone, team_shown
-from teams.models import Club, League, Match, Series, Team, TeamMembership
+from teams.models import Club, League, Match, Series, Team, TeamKey, TeamMembership
 
 
 class Named(Kept):
@@ -81,6 +81,15 @@ class TeamAdmin(Kept):
     @admin.display(description="members", ordering="number_of_members")
     def members_count(self, team: Any) -> int:
         return int(team.number_of_members)
+
+
+@admin.register(TeamKey)
+class TeamKeyAdmin(ReadOnly):
+    """Which team a number stood for; it tells what a number meant that leads nowhere."""
+
+    list_display = ["team_id", "club", "series", "league", "since"]
+    search_fields = ["=team_id", "club", "series", "league"]
+    ordering = ["-since", "-pk"]
 
 
 @admin.register(Match)

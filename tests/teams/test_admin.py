@@ -19,7 +19,7 @@ from tests.teams.factories import (
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("captainmessage", "club", "league", "match", "poll", "practicetime", "series", "team")
+PAGES = ("captainmessage", "club", "league", "match", "poll", "practicetime", "series", "team", "teamkey")
 
 
 def url(model, *parts):
@@ -148,6 +148,13 @@ def test_of_both_teams_of_a_match_the_one_that_is_gone_is_repaired(admin_client,
     try_and_apply(admin_client, url("match", match.pk, "repair", "nullify"))
     match.refresh_from_db()
     assert (match.home_team_id, match.away_team_id is None) == (None, False)
+
+
+def test_a_repair_of_what_was_repaired_meanwhile_writes_nothing(admin_client, orphans):
+    path = url("poll", orphans["poll"].pk, "repair", "nullify")
+    Poll.objects.update(team=None)
+    answer = admin_client.post(path, {"step": "apply", "reason": "late"}, follow=True)
+    assert "wrote 0 rows" in text(answer)
 
 
 def test_whoever_may_look_repairs_nothing(staff, orphans):

@@ -132,7 +132,7 @@ def test_the_diagnosis_tells_how_much_which_team_and_whom_it_concerns(story):
     assert found.numbers[0].teams[88100] == "Hinsdale Series 22, League North (test-1)"
     assert "'Series 22' named in 2 rows" in found.numbers[0].verdict.why
     people = {person.username: (person.wrote, person.misses) for person in found.people}
-    assert people["test-1-19-captain"] == (7, 8)
+    assert people["test-1-19-captain"] == (7, 1)
     assert people["test-1-39-player3"] == (0, 7)
     assert len(people) == 8
 
@@ -335,6 +335,13 @@ def test_quarantine_keeps_every_row_whole_and_puts_it_back(story):
     assert contents() == before
 
 
+def test_what_the_brake_stops_leaves_everything_as_it_was(story, settings):
+    settings.INTEGRITY = {"MAX_AFFECTED_ROWS": 1, "MAX_AFFECTED_SHARE": 0.01}
+    before = contents()
+    report = fix_orphans("quarantine")
+    assert (report.status, report.changes, contents(), TeamKey.objects.count()) == ("refused", 0, before, 0)
+
+
 def test_no_strategy_deletes_what_a_member_wrote(story):
     for strategy in ("relink", "nullify"):
         fix_orphans(strategy)
@@ -373,7 +380,7 @@ def test_diagnose_in_json(story):
         "outcome": "relinked",
         "team": 88120,
     }
-    assert done.json["people"][0] == {"username": "test-1-19-captain", "wrote": 7, "misses": 8}
+    assert done.json["people"][0] == {"username": "test-1-19-captain", "wrote": 7, "misses": 1}
     assert {rule["rule"] for rule in done.json["rules"]} == {
         "teams.poll_has_its_team",
         "teams.message_has_its_team",
