@@ -13,7 +13,7 @@ class IntegrityConfig(AppConfig):
         from integrity.registry import registry
 
         registry.discover()
-        if any(rule.enforce for rule in registry):
+        if any(rule.enforce or rule.tracked for rule in registry):
             from integrity.enforcement.declared import declare
 
             declare(registry)

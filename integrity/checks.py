@@ -24,12 +24,15 @@ def check_rules(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> lis
 
 
 def _triggers(rule: Any) -> list[CheckMessage]:
-    if not rule.enforce or apps.is_installed("pgtrigger") or rule.check() or not enforcement_of(rule).needs_pgtrigger:
+    if apps.is_installed("pgtrigger") or not (rule.enforce or rule.tracked) or rule.check():
         return []
+    if not rule.tracked and not enforcement_of(rule).needs_pgtrigger:
+        return []
+    option, wanted = ("tracked", "tracked") if rule.tracked else ("enforce", "kept true")
     return [
         Error(
-            f"{rule.label} is to be kept true by triggers, and no migration would install them.",
-            hint='Add "pgtrigger" to INSTALLED_APPS and run makemigrations, or leave enforce= out.',
+            f"{rule.label} is to be {wanted} by triggers, and no migration would install them.",
+            hint=f'Add "pgtrigger" to INSTALLED_APPS and run makemigrations, or leave {option}= out.',
             obj=rule.model,
             id="integrity.E003",
         )

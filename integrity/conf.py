@@ -33,6 +33,8 @@ class Conf:
     """The brake: a repair that would write more than the greater of the two is stopped before it writes."""
     SWAP_SECONDS: float = 60.0
     """How long a rebuilt table waits for its moment: for transactions that began before it, and for a free table."""
+    CHANGED_KEYS: int = 10_000
+    """Of a tracked rule so many changed keys are looked at one by one; for more the whole table is quicker."""
     CASCADE_DEPTH: int = 5
     """How many tables deep a delete is followed before it is refused."""
 

@@ -14,12 +14,14 @@ from django.utils import timezone
 from psycopg import errors
 
 from integrity import records, statuses
+from integrity.changed import Tracked
 from integrity.enforcement.along import models_along, rows_along
-from integrity.exceptions import EngineError, UnknownName, UsageError, sentence
+from integrity.exceptions import EngineError, LostRun, UnknownName, UsageError, sentence
 from integrity.journal import images_as_rows
 from integrity.keys import Key, Keys, by_label, stored
 from integrity.look import look
 from integrity.models import Change, Run, Violation
+from integrity.notes import look_again
 from integrity.observer import Observer
 from integrity.plan import Plan
 from integrity.rebuilding.record import rebuilds
@@ -38,6 +40,7 @@ def analyze(
     rules: Iterable[Rule] | None = None,
     *,
     keys: Keys = None,
+    changed: bool = False,
     using: str = DEFAULT_DB_ALIAS,
     actor: str | None = None,
     sample: int = 20,
@@ -46,20 +49,38 @@ def analyze(
     """Look at rules, one statement each in a read-only transaction of its own; an error in one leaves the others.
 
     keys: only these keys, for every rule given or by label; a rule that is not named is looked at whole.
+    changed: only at what has changed since the last look; the answer is for the whole table. Raises UsageError for a
+    rule that is not tracked.
     sample: how many findings a report holds per rule.
     Records go to the default database; ``using`` may be a standby.
     """
     observer = observer or Observer()
     chosen = list(registry if rules is None else rules)
     scopes = by_label(chosen, keys)
+    if changed:
+        _require_tracked(chosen, using)
     run = records.open_run(Run.Verb.ANALYZE, database=using, actor=actor, keys=stored(chosen, scopes))
     report = Report(run.pk, run.verb)
     observer.begins("analyze", len(chosen))
     for rule in chosen:
-        report.rules.append(_analyze_one(rule, run, Scope.of(scopes.get(rule.label)), sample))
+        scope = Scope.of(scopes.get(rule.label))
+        report.rules.append(_analyze_one(rule, run, scope, sample, observer, changed=changed))
         observer.advances(rule.label)
     records.close_run(run, report.status)
     return report
+
+
+def _require_tracked(rules: Sequence[Rule], using: str) -> None:
+    if using != DEFAULT_DB_ALIAS:
+        raise UsageError(f"What changes is noted in the database {DEFAULT_DB_ALIAS!r}, not in {using!r}.")
+    if not rules:
+        raise UsageError("None of these rules is tracked. Add tracked=True to one, then makemigrations and migrate.")
+    for rule in rules:
+        if not rule.tracked:
+            raise UsageError(
+                f"{rule.label} is not tracked: what changes is not noted. Add tracked=True to it, then makemigrations"
+                " and migrate; or look at everything, without --changed."
+            )
 
 
 def verify(number: int, *, actor: str | None = None, sample: int = 20, observer: Observer | None = None) -> Report:
@@ -82,7 +103,7 @@ def verify(number: int, *, actor: str | None = None, sample: int = 20, observer:
     observer.begins("verify", len(rules))
     for rule in rules:
         scope = Scope() if rule.label in whole else _concerned(rule, of, models, connection)
-        report.rules.append(_analyze_one(rule, run, scope, sample))
+        report.rules.append(_analyze_one(rule, run, scope, sample, observer))
         observer.advances(rule.label)
     records.close_run(run, report.status)
     return report
@@ -137,7 +158,11 @@ def revoke(rule: Rule, key: Key, *, using: str = DEFAULT_DB_ALIAS) -> Violation:
         where = ", ".join(f"{name} {part}" for name, part in rule.key_as_json(key).items())
         raise UsageError(f"{rule.label} has no accepted exception at {where}.")
     found.status = Violation.Status.OPEN
-    found.save()
+    with transaction.atomic():
+        found.save()
+        if rule.tracked:
+            # Nobody has looked at it for as long as it was accepted.
+            look_again(rule, [key])
     return found
 
 
@@ -149,30 +174,53 @@ def get_run(number: int) -> Run:
     return found
 
 
-def _analyze_one(rule: Rule, run: Run, scope: Scope, sample: int) -> RuleReport:
+def _analyze_one(
+    rule: Rule, run: Run, scope: Scope, sample: int, observer: Observer, *, changed: bool = False
+) -> RuleReport:
     report = RuleReport(rule.label)
     started = time.perf_counter()
+
+    def record() -> None:
+        report.seconds = round(time.perf_counter() - started, 3)
+        report.sample, report.suspected = report.sample[:sample], report.suspected[:sample]
+        records.save_result(run, report)
+
     try:
-        accepted = records.accepted_keys(rule, run.database)
-        report.accepted = len(accepted)
-        look(rule, Scope(keys=scope.keys, without=accepted), run.database, report)
+        if rule.tracked and scope.keys is None and run.database == DEFAULT_DB_ALIAS:
+            Tracked(rule, run, report, observer).perform(changed=changed, record=record)
+        else:
+            _look(rule, run, scope, report)
+            record()
+    except LostRun:
+        raise
     except (DatabaseError, EngineError) as error:
-        report.status, report.error = statuses.FAILED, sentence(error)
+        report = RuleReport(rule.label, status=statuses.FAILED, error=sentence(error))
         if isinstance(error.__cause__, errors.UndefinedColumn):
             report.error += ", which the models declare. Run: manage.py migrate"
+        record()
     except Exception as error:
         # A rule may call functions of its app, which may raise anything; the other rules are still looked at.
         logger.exception("%s could not be analyzed", rule.label)
-        report.status, report.error = statuses.FAILED, f"{type(error).__name__}: {sentence(error)}"
-    report.seconds = round(time.perf_counter() - started, 3)
-    if report.status in (statuses.CLEAN, statuses.VIOLATED):
-        looked_at = Q() if scope.keys is None else Q(key__in=[rule.key_as_json(key) for key in scope.keys])
+        report = RuleReport(rule.label, status=statuses.FAILED, error=f"{type(error).__name__}: {sentence(error)}")
+        record()
+    return report
+
+
+def _look(rule: Rule, run: Run, scope: Scope, report: RuleReport) -> None:
+    """Look at what is in scope and remember it."""
+    accepted = records.accepted_keys(rule, run.database)
+    report.accepted = len(accepted)
+    look(rule, Scope(keys=scope.keys, without=accepted), run.database, report)
+    if report.status == statuses.RETIRED:
+        return
+    looked_at = Q() if scope.keys is None else Q(key__in=[rule.key_as_json(key) for key in scope.keys])
+    with transaction.atomic():
         report.new, report.resolved = records.remember(
             rule, run, report.sample, looked_at=looked_at, truncated=report.truncated
         )
-    report.sample, report.suspected = report.sample[:sample], report.suspected[:sample]
-    records.save_result(run, report)
-    return report
+        if rule.tracked and scope.keys is not None and run.database == DEFAULT_DB_ALIAS:
+            # A check of what has changed may have seen newer rows meanwhile.
+            look_again(rule, scope.keys)
 
 
 def preview(

@@ -63,6 +63,8 @@ class Result(models.Model):
     changes = models.BigIntegerField(default=0)
     outcomes = models.JSONField(null=True, help_text="Rows by what became of them, such as quarantined or relinked.")
     skipped = models.BigIntegerField(default=0, help_text="Keys that moved or stayed locked and were left alone.")
+    changed = models.BigIntegerField(null=True, help_text="Keys that were looked at because they had changed.")
+    unnoticed = models.BigIntegerField(null=True, help_text="Keys that a full look found otherwise than noted.")
     seconds = models.FloatField(null=True)
     writes = models.BooleanField(default=False, help_text="True for runs of which one at a time may work on a rule.")
     error = models.TextField(blank=True)
@@ -135,6 +137,33 @@ class Enforcement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule}: validated {self.validated_at:%Y-%m-%d}"
+
+
+class Note(models.Model):
+    """That rows of a table have changed which may concern a tracked rule; written by triggers, taken by a check.
+
+    row: the columns by which the keys are found; empty for the whole table.
+    """
+
+    rule = models.CharField(max_length=200)
+    table = models.CharField(max_length=200)
+    row = models.JSONField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.row or 'as a whole'} for {self.rule}"
+
+
+class Sweep(models.Model):
+    """The last look at everything that a tracked rule speaks about, on which checks of what has changed build."""
+
+    rule = models.CharField(max_length=200, unique=True)
+    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL)
+    at = models.DateTimeField(null=True)
+    triggers = models.CharField(max_length=64, blank=True, help_text="Those that have noted every change since.")
+    truncated = models.BooleanField(default=False, help_text="True when not every violation was stored.")
+
+    def __str__(self) -> str:
+        return f"{self.rule}: looked at as a whole {self.at:%Y-%m-%d}" if self.at else f"{self.rule}: never"
 
 
 class Change(models.Model):

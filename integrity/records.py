@@ -22,7 +22,7 @@ from integrity.rules.base import Rule
 
 _REPORTED = [
     *("database", "strategy", "status", "checked", "violations", "truncated", "changes", "outcomes", "skipped"),
-    *("seconds", "error"),
+    *("changed", "unnoticed", "seconds", "error"),
 ]
 
 
@@ -89,6 +89,8 @@ def save_result(run: Run, report: RuleReport) -> None:
             changes=report.changes,
             outcomes=report.outcomes or None,
             skipped=report.skipped,
+            changed=report.changed,
+            unnoticed=report.unnoticed,
             seconds=report.seconds,
             error=report.error,
         )

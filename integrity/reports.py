@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from integrity import statuses
 from integrity.keys import Key
+
+
+class States(NamedTuple):
+    """What the database does for a rule: a word of ``enforcement``, and one of ``tracking``; empty where nothing is."""
+
+    enforcement: str = ""
+    tracking: str = ""
+    why: str = ""
+    """Why it is not enforced, where the word does not say it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,10 @@ class RuleReport:
     """Stored violations seen for the first time."""
     resolved: int | None = None
     accepted: int = 0
+    changed: int | None = None
+    """Keys that were looked at because they had changed since; None for a look at all that was asked for."""
+    unnoticed: int | None = None
+    """Keys of a tracked rule that a look at everything found otherwise than was noted; None: not compared."""
     strategy: str = ""
     changes: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)

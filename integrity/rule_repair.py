@@ -22,6 +22,7 @@ from integrity.keys import Key
 from integrity.leftovers import sweep
 from integrity.look import keys_in, look
 from integrity.models import Run
+from integrity.notes import look_again
 from integrity.observer import Observer
 from integrity.ordering import ANY, Job, feeds_itself
 from integrity.registry import registry
@@ -278,7 +279,11 @@ class RuleRepair:
         records.save_result(self.run, self.report)
         if not self.run.dry_run:
             found = [finding for finding in self.left.values() if finding.actual]
-            records.remember(self.rule, self.run, found, looked_at=Q(pk__in=[]), truncated=False)
+            with transaction.atomic():
+                records.remember(self.rule, self.run, found, looked_at=Q(pk__in=[]), truncated=False)
+                if self.rule.tracked and found:
+                    # They may have been put right since they were tried.
+                    look_again(self.rule, [finding.key for finding in found])
 
 
 def _sortable(key: Key) -> tuple[tuple[str, Any], ...]:

@@ -47,6 +47,7 @@ rules = [
         name="mileage_adds_up",
         because="A player's distance is the history plus what the open session has not yet written.",
         tags=["mileage"],
+        tracked=True,
         repairs={
             "delete_extra_metrics": delete_extra,
             "delete_extra_metrics_oldest_first": delete_oldest,

@@ -66,7 +66,7 @@ def declarations(rule: Derived) -> list[tuple[str, str]]:
     return [(KEYS, array_type(key, connections[DEFAULT_DB_ALIAS])), (KEPT, "text"), (OUTER, "text")]
 
 
-def changed_rows(rule: Derived, model: type[Model], event: str) -> Statement:
+def changed_rows(rule: Rule, model: type[Model], event: str) -> Statement:
     """The rows of a transition table that can matter: of an update those in which a column that is read changed."""
     if event == "insert":
         return Statement(f"SELECT * FROM {NEW}")
@@ -83,7 +83,7 @@ def changed_rows(rule: Derived, model: type[Model], event: str) -> Statement:
     )
 
 
-def read_columns(rule: Derived, model: type[Model]) -> list[str]:
+def read_columns(rule: Rule, model: type[Model]) -> list[str]:
     """The columns of a table that decide about the rule, its key first."""
     found = dict.fromkeys(pk_columns(model))
     table = model._meta.db_table

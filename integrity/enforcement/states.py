@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity.enforcement.base import ENFORCED, GUARDED, Found
-from integrity.enforcement.ways import enforced, enforcement_of
+from integrity.enforcement.ways import enforced, enforcement_of, noting
 from integrity.exceptions import Refused
 from integrity.models import Enforcement
 from integrity.rules.base import Rule
@@ -16,6 +16,14 @@ from integrity.rules.base import Rule
 def state(rule: Rule, using: str = DEFAULT_DB_ALIAS) -> str:
     """The word alone; empty for a rule that is not declared with ``enforce=True``."""
     return found(rule, using).state if rule.enforce else ""
+
+
+def tracking(rule: Rule, using: str = DEFAULT_DB_ALIAS) -> str:
+    """Whether what changes is noted now: tracked, missing, outdated or disabled; empty where it is not to be."""
+    for way in noting([rule]):
+        installed = way.found(using).state
+        return "tracked" if installed == GUARDED else installed
+    return ""
 
 
 def found(rule: Rule, using: str = DEFAULT_DB_ALIAS) -> Found:

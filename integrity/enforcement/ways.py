@@ -9,6 +9,7 @@ from integrity.exceptions import WrongDeclaration
 
 if TYPE_CHECKING:
     from integrity.enforcement.base import Enforcement
+    from integrity.enforcement.noted import Noted
     from integrity.rules.base import Rule
     from integrity.rules.references import References
 
@@ -45,3 +46,13 @@ def enforcement_of(rule: Rule) -> Enforcement:
 def enforced(rules: Iterable[Rule]) -> list[Enforcement]:
     """The ways of those rules that are declared to be enforced."""
     return [enforcement_of(rule) for rule in rules if rule.enforce]
+
+
+def noting(rules: Iterable[Rule]) -> list[Noted]:
+    """What notes the changes of those rules that are tracked."""
+    tracked = [rule for rule in rules if rule.tracked]
+    if not tracked:
+        return []
+    from integrity.enforcement.noted import Noted
+
+    return [Noted(rule) for rule in tracked]

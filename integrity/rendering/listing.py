@@ -9,16 +9,15 @@ from typing import Any
 from django.utils import timezone
 from rich.console import Console
 
-from integrity.enforcement.base import Found
 from integrity.models import Result, Run, Violation
 from integrity.rendering.machine import lines, list_object
 from integrity.rendering.terminal import fitting, status
-from integrity.reports import added
+from integrity.reports import States, added
 from integrity.rules.base import Rule
 from integrity.shown import show
 
 
-def _rule(rule: Rule, states: Mapping[str, Found]) -> dict[str, Any]:
+def _rule(rule: Rule, states: Mapping[str, States]) -> dict[str, Any]:
     return {
         "rule": rule.label,
         "kind": rule.kind,
@@ -28,19 +27,20 @@ def _rule(rule: Rule, states: Mapping[str, Found]) -> dict[str, Any]:
         "owner": rule.owner,
         "because": rule.because,
         "repairs": list(rule.repairs),
-        "enforcement": states[rule.label].state or None,
+        "enforcement": states[rule.label].enforcement or None,
+        "tracking": states[rule.label].tracking or None,
     }
 
 
-def rules_as_json(rules: Iterable[Rule], states: Mapping[str, Found], error: str) -> str:
+def rules_as_json(rules: Iterable[Rule], states: Mapping[str, States], error: str) -> str:
     """The declared rules as one object. error: why the states are not known."""
     return json.dumps(list_object("rules", [_rule(rule, states) for rule in rules], error=error), ensure_ascii=False)
 
 
-def rules_as_csv(rules: Iterable[Rule], states: Mapping[str, Found]) -> str:
+def rules_as_csv(rules: Iterable[Rule], states: Mapping[str, States]) -> str:
     """A line for each rule; several tags or repairs are separated by spaces."""
     rows = [_rule(rule, states) for rule in rules]
-    header = ["rule", "kind", "severity", "model", "tags", "owner", "because", "repairs", "enforcement"]
+    header = ["rule", "kind", "severity", "model", "tags", "owner", "because", "repairs", "enforcement", "tracking"]
     return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])
 
 

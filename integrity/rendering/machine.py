@@ -65,6 +65,8 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "new": report.new,
         "resolved": report.resolved,
         "accepted": report.accepted,
+        "changed": report.changed,
+        "unnoticed": report.unnoticed,
         "seconds": report.seconds,
         "sample": [finding_object(report.rule, finding) for finding in report.sample],
         "changes": report.changes,

@@ -14,11 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from integrity.enforcement.base import Found
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repairs.base import INSERT
-from integrity.reports import PlannedChange, Report, RuleReport
+from integrity.reports import PlannedChange, Report, RuleReport, States
 from integrity.reports import rows as rows_of
 from integrity.rules.base import Rule
 from integrity.rules.comparison import apart
@@ -339,7 +338,7 @@ def _repairs(rule: RuleReport) -> list[str]:
     return list(registry.get(rule.rule).repairs)
 
 
-def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, Found]) -> None:
+def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, States]) -> None:
     """The declared rules, with their reasons, repairs and what the database does for them by label."""
     for position, rule in enumerate(rules):
         facts = [f"{rule.kind} on {rule.model._meta.label}", rule.severity]
@@ -347,8 +346,10 @@ def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, Found]
         facts += [f"owner {rule.owner}"] if rule.owner else []
         repairs = ", ".join(rule.repairs) or "none: a person decides"
         if rule.enforce:
-            state, why = states[rule.label]
+            state, _, why = states[rule.label]
             facts.append(f"enforcement: {state}{f' ({why})' if why else ''}")
+        if rule.tracked:
+            facts.append(f"changes: {states[rule.label].tracking}")
         out.print(Text(("\n" if position else "") + rule.label, style="bold"), soft_wrap=True)
         for line in (rule.because, "; ".join(facts), f"repairs: {repairs}"):
             out.print(Padding(Text(line), (0, 0, 0, 2), expand=False))

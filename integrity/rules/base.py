@@ -15,6 +15,7 @@ from integrity.compiler import population
 from integrity.exceptions import UnknownName, WrongDeclaration
 from integrity.keys import Key, columns_of, key_as_json, key_from_json, parse
 from integrity.paths import Path, lookups, resolve
+from integrity.rules.tracking_problems import tracking_problems
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined, name
 
@@ -34,7 +35,8 @@ class Rule(ABC):
     sentence. where: which rows the rule speaks about. settle: lookup -> least age; younger rows are reported but not
     repaired. while_exists: the table disappears by design; once gone the rule is ``retired``, which counts as clean.
     repairs: strategy name -> one repair or several that are applied together. enforce: the database keeps it true, by a
-    constraint or triggers that migrations and ``integrity enforce`` install.
+    constraint or triggers that migrations and ``integrity enforce`` install. tracked: triggers note what changes, so
+    that ``analyze --changed`` looks at no more.
     """
 
     kind: ClassVar[str]
@@ -52,6 +54,7 @@ class Rule(ABC):
         settle: Mapping[str, datetime.timedelta] | None = None,
         while_exists: bool = False,
         enforce: bool = False,
+        tracked: bool = False,
         repairs: Mapping[str, Repair | Sequence[Repair]] | None = None,
     ) -> None:
         self.model = model
@@ -64,6 +67,7 @@ class Rule(ABC):
         self.settle = dict(settle or {})
         self.while_exists = while_exists
         self.enforce = enforce
+        self.tracked = tracked
         self.app = ""
         self.repairs: dict[str, tuple[Repair, ...]] = {
             strategy: tuple(steps) if isinstance(steps, Sequence) else (steps,)
@@ -194,6 +198,8 @@ class Rule(ABC):
             problems = [*self._common_problems(), *self.problems(), *self._repair_problems()]
             if self.enforce and not problems:
                 problems = list(self.enforcement_problems())
+            if self.tracked and not problems:
+                problems = list(tracking_problems(self))
         except WrongDeclaration as only:
             problems = [only]
         return [

@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Model, Sum
 
 from integrity import Adjust, Agrees, Copy, Derived, Merge, Named, References, Relink, Shift, Trim, Unique
+from integrity.engine import analyze
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
@@ -223,6 +224,9 @@ def perform(
     if world == "squads":
         report: Report = feeds.tonight(observer=observer, actor="ann")
         return report
+    if verb in ("analyze", "changed"):
+        mileage = registry.get("players.mileage_adds_up")
+        return analyze([mileage], changed=verb == "changed", observer=observer, actor="ann")
     if world == "players":
         rules = [("players.mileage_adds_up", "recalculate_from_player"), ("players.group_total_adds_up", "recompute")]
         return repair([(registry.get(rule), strategy) for rule, strategy in rules], observer=observer, actor="ann")

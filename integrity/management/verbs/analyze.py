@@ -6,11 +6,12 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from integrity.exceptions import UnknownName
+from integrity.exceptions import UnknownName, UsageError
 from integrity.management.base import EngineCommand, add_format
 from integrity.management.verbs.arguments import add_key, add_rules, add_tag, keys_of
 from integrity.management.verbs.base import Verb
 from integrity.registry import registry
+from integrity.rules.base import Rule
 from integrity.scope import Scope
 
 
@@ -18,6 +19,11 @@ def _arguments(parser: Any) -> None:
     add_rules(parser)
     add_tag(parser)
     add_key(parser)
+    parser.add_argument(
+        "--changed",
+        action="store_true",
+        help="Only keys that have changed since the last look, of rules that are tracked; the answer is for all keys.",
+    )
     parser.add_argument("--database", default=DEFAULT_DB_ALIAS, metavar="DB", help="Which database to look at.")
     parser.add_argument("--sql", action="store_true", help="Print the statement of each rule as well.")
     add_format(parser)
@@ -29,13 +35,25 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
     rules = registry.select(options["rules"], options["tag"])
     keys = keys_of(rules, options["key"])
     using = _database(options["database"])
+    if options["changed"]:
+        rules = _tracked(rules, options)
     report = command.perform(
-        lambda watch: analyze(rules, keys=keys, using=using, sample=options["limit"], observer=watch), options
+        lambda watch: analyze(
+            rules, keys=keys, changed=options["changed"], using=using, sample=options["limit"], observer=watch
+        ),
+        options,
     )
     if options["sql"]:
         for rule, result in zip(rules, report.rules, strict=True):
             result.sql = rule.violations(Scope.of(keys), using).inline(connections[using])
     command.finish(report, options)
+
+
+def _tracked(rules: list[Rule], options: dict[str, Any]) -> list[Rule]:
+    """Those that were named, and of an app those that are tracked."""
+    if options["key"]:
+        raise UsageError("--changed finds the keys itself: leave --key out.")
+    return [rule for rule in rules if rule.tracked or rule.label in options["rules"]]
 
 
 def _database(alias: str) -> str:

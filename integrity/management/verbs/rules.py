@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError
 
@@ -11,10 +11,8 @@ from integrity.management.base import EngineCommand, add_format, explain
 from integrity.management.verbs.arguments import add_rules, add_tag
 from integrity.management.verbs.base import Verb
 from integrity.registry import registry
+from integrity.reports import States
 from integrity.rules.base import Rule
-
-if TYPE_CHECKING:
-    from integrity.enforcement.base import Found
 
 
 def _arguments(parser: Any) -> None:
@@ -40,22 +38,27 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
         raise SystemExit(EngineError.exit_code)
 
 
-def _states(rules: list[Rule]) -> tuple[dict[str, Found], str]:
+def _states(rules: list[Rule]) -> tuple[dict[str, States], str]:
     """What the database does for each rule; and why that is not known, where the database cannot be asked.
 
-    It is not asked where nothing is declared to be enforced.
+    It is not asked where nothing is declared to be enforced or tracked.
     """
-    from integrity.enforcement.base import Found
-
-    states = {rule.label: Found("unknown" if rule.enforce else "") for rule in rules}
-    if not any(rule.enforce for rule in rules):
-        return states, ""
-    from integrity.enforcement.states import found
-
+    unknown = {
+        rule.label: States("unknown" if rule.enforce else "", "unknown" if rule.tracked else "") for rule in rules
+    }
+    if not any(rule.enforce or rule.tracked for rule in rules):
+        return unknown, ""
     try:
-        return states | {rule.label: found(rule) for rule in rules if rule.enforce}, ""
+        return {rule.label: _state(rule) for rule in rules}, ""
     except (DatabaseError, InterfaceError) as error:
-        return states, f"What the database does for the rules is not known. {explain(error)[0]}"
+        return unknown, f"What the database does for the rules is not known. {explain(error)[0]}"
+
+
+def _state(rule: Rule) -> States:
+    from integrity.enforcement.states import found, tracking
+
+    state, why = found(rule) if rule.enforce else ("", "")
+    return States(state, tracking(rule), why)
 
 
 VERB = Verb("rules", "List the declared rules.", "manage.py integrity rules players", _arguments, _perform)
