@@ -17,6 +17,7 @@ EXAMPLE = """examples:
   make bench                                      every job at a quarter and at full size
   make bench ARGS="trim key --rounds 9"           some jobs, more rounds
   python -m tests.benchmarks trim --scale 1/10    one job at another size
+  python -m tests.benchmarks changed --scale 10 --hours 50    10,000,000 hours of 200,000 players
   EMBEDDED_PG_BIN=/usr/lib/postgresql/15/bin make bench    on another PostgreSQL
 """
 HEADER = ("job", "best SQL s", "engine s", "ratio", "(lowest-highest)", "goal", "met", "peak MB")
@@ -29,15 +30,16 @@ def main() -> None:
     from tests.benchmarks.jobs import JOBS
     from tests.benchmarks.kept import KEPT
     from tests.benchmarks.measure import measure
+    from tests.benchmarks.noted import NOTED
     from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.relinked import RELINKED
     from tests.benchmarks.repetitions import REPETITIONS, load_repetitions
     from tests.benchmarks.world import World, database, version
 
-    known = [*JOBS, *KEPT, *ORPHANS, *RELINKED, *REPETITIONS]
+    known = [*JOBS, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS]
     chosen = [job() for job in known if not arguments.jobs or job.name in arguments.jobs]
     for scale in arguments.scale:
-        world = World(scale)
+        world = World(scale, arguments.hours)
         print(f"\n{world}: loading", flush=True)
         needs = {job.needs for job in chosen}
         with database(world, needs):
@@ -71,6 +73,7 @@ def _seconds(seconds: float) -> str:
 def _arguments() -> argparse.Namespace:
     from tests.benchmarks.jobs import JOBS
     from tests.benchmarks.kept import KEPT
+    from tests.benchmarks.noted import NOTED
     from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.relinked import RELINKED
     from tests.benchmarks.repetitions import REPETITIONS
@@ -81,7 +84,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [job.name for job in (*JOBS, *KEPT, *ORPHANS, *RELINKED, *REPETITIONS)]
+    names = [job.name for job in (*JOBS, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS)]
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side works (5)")
     parser.add_argument(
@@ -90,6 +93,7 @@ def _arguments() -> argparse.Namespace:
         action="append",
         help="size as a fraction of 5,000,000 hours; may be repeated (1/4 and 1)",
     )
+    parser.add_argument("--hours", type=int, default=250, help="how many hours a player has (250)")
     arguments = parser.parse_args()
     if unknown := set(arguments.jobs) - set(names):
         parser.error(f"unknown job {', '.join(sorted(unknown))}; known: {', '.join(names)}")
