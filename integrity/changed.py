@@ -25,6 +25,7 @@ from integrity.models import Run, Sweep, Violation
 from integrity.observer import Observer
 from integrity.reports import RuleReport
 from integrity.rules.base import Rule
+from integrity.schema import missing_tables
 from integrity.scope import Scope
 
 PATIENCE_MS = 10_000
@@ -46,6 +47,10 @@ class Tracked:
 
         changed: only at what has changed since the last look at everything. Raises NotChecked where nobody can tell.
         """
+        if missing_tables(self.rule, DEFAULT_DB_ALIAS):
+            # Told as by any other look.
+            look(self.rule, Scope(), DEFAULT_DB_ALIAS, self.report)
+            return record()
         with transaction.atomic():
             # Each statement must see what was committed before it.
             with self.connection.cursor() as cursor:
@@ -68,6 +73,7 @@ class Tracked:
             record()
             self.observer.reaches("recorded")
         self.observer.reaches("committed")
+        return None
 
     def _alone(self) -> Sweep:
         """The record of the last look at everything, held until this one has ended."""
@@ -108,8 +114,6 @@ class Tracked:
         ordered = tuple(sorted(keys, key=str))
         look(self.rule, Scope(keys=ordered, without=self.accepted), DEFAULT_DB_ALIAS, self.report)
         self.report.changed = len(ordered)
-        if self.report.status == statuses.RETIRED:
-            return
         self._remember(Q(key__in=[self.rule.key_as_json(key) for key in ordered]) if ordered else Q(pk__in=[]))
         # Of all others it is known what they were, and that nothing has changed since.
         self.report.violations = self._stored(Violation.Status.OPEN).count()
@@ -126,8 +130,6 @@ class Tracked:
     def _look_at_everything(self, keys: set[Key] | None) -> None:
         before = {_hashable(key) for key in _keys(self._stored(Violation.Status.OPEN))}
         look(self.rule, Scope(without=self.accepted), DEFAULT_DB_ALIAS, self.report)
-        if self.report.status == statuses.RETIRED:
-            return
         after = {_hashable(self.rule.key_as_json(found.key)) for found in self.report.sample}
         if self.is_base and keys is not None and not (self.sweep.truncated or self.report.truncated):
             self._compare(before ^ after, keys)

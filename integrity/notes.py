@@ -10,6 +10,7 @@ from psycopg import sql
 
 from integrity.conf import conf
 from integrity.enforcement.noted import noted_columns, noted_models
+from integrity.exceptions import NotChecked
 from integrity.keys import Key, as_json, columns_of
 from integrity.models import Note
 from integrity.rules.base import Rule
@@ -77,6 +78,10 @@ def _as_rows(rule: Rule, model: type[Model], notes: Statement, connection: Any) 
     """Notes of one table as rows of it, with the columns that were noted alone."""
     wanted = noted_columns(rule, model)
     types = {column.name: column.type for column in columns(model._meta.db_table, connection)}
+    for column in wanted:
+        if column not in types:
+            where = f"{model._meta.db_table}.{column}"
+            raise NotChecked(f"{rule.label} needs the column {where}, which is not there. Run: manage.py migrate")
     typed = [
         compose('(n."row"->>{text})::{type} AS {column}', text=sql.Literal(c), type=Statement(types[c]), column=name(c))
         for c in wanted
