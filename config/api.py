@@ -10,11 +10,13 @@ from ninja import NinjaAPI, Swagger
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
-from config.auth import GlobalKey, Member, Reader, Staff
+from config.auth import GlobalKey, Member, Oneself, Reader, Staff
 from config.problems import problem
 from players.api import router as players
 from players.exceptions import Malformed, TooLarge, WrongMediaType
 from players.problems import STATUSES, explain
+from stats.api import router as stats
+from stats.exceptions import Invalid as InvalidStat
 from teams.api import router as teams
 from teams.exceptions import TeamsError
 from vehicles.api import router as vehicles
@@ -23,7 +25,7 @@ from vehicles.exceptions import Invalid, Unknown, VehiclesError
 LARGEST_BODY = 16_384
 DESCRIPTION = """
 Bikes report the distance that they count; leaderboards, reports and players are read here. So are vehicles with their
-mileage, and teams with what their members ask and tell each other.
+mileage, teams with what their members ask and tell each other, and everybody's own core stats.
 
 Distances are kilometres with five places, written as text so that no reader rounds them. Errors have one form, and name
 the field that is wrong. Requests are limited by the minute, for each key and, without a valid key, for each address:
@@ -62,6 +64,7 @@ api = NinjaAPI(
 api.add_router("", players)
 api.add_router("/vehicles", vehicles, auth=[GlobalKey(), Staff("vehicles", "vehicle")])
 api.add_router("/teams", teams, auth=[Reader(), Member()])
+api.add_router("/stats", stats, auth=[Oneself()])
 
 
 def answer(request: HttpRequest, error: Exception) -> HttpResponse:
@@ -91,6 +94,13 @@ def refused_to_a_member(request: HttpRequest, error: TeamsError) -> HttpResponse
     """What a verb about teams refuses."""
     fields = [(error.field, str(error))] if error.field else []
     return api.create_response(request, problem(error.status, str(error), fields), status=error.status)
+
+
+@api.exception_handler(InvalidStat)
+def refused_stat(request: HttpRequest, error: InvalidStat) -> HttpResponse:
+    """What the verb that changes core stats refuses."""
+    fields = [(error.field, str(error))] if error.field else []
+    return api.create_response(request, problem(422, str(error), fields), status=422)
 
 
 @api.exception_handler(ValidationError)

@@ -64,6 +64,20 @@ class Member(SessionAuth):
         return Viewer.of(_signed_in(request, "sign in"))
 
 
+class Oneself(SessionAuth):
+    """Anybody who is signed in, for what is theirs alone."""
+
+    def __init__(self) -> None:
+        super().__init__(csrf=True)
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        """The user. Raises NoKey."""
+        if not request.user.is_authenticated:
+            limits.count_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+            raise NoKey("Sign in: these are your own, and no key opens them.", "")
+        return request.user
+
+
 def _signed_in(request: HttpRequest, how: str) -> Any:
     """The user. Raises NoKey, which counts for the address."""
     if not request.user.is_authenticated:

@@ -15,5 +15,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", api.urls),
     path("favicon.ico", RedirectView.as_view(url="/static/holdtrue/icon.svg")),
     path("teams/", include("teams.pages.urls")),
+    path("stats/", include("stats.pages.urls")),
     path("", include("players.pages.urls")),
 ]

@@ -15,6 +15,7 @@ from integrity.exceptions import EngineError, Refused
 from integrity.look import look
 from integrity.reports import Report, RuleReport
 from integrity.rules.agrees import Agrees
+from integrity.schema import is_retired
 from integrity.scope import Scope
 from stats.consolidation import agreement, legacy_level
 
@@ -106,16 +107,21 @@ def retire_legacy(apps: Any, editor: Any) -> None:
 
 def bring_legacy_back(apps: Any, editor: Any) -> None:
     """The table with every byte that it had; from now on both are kept equal again."""
-    rule = _rule(apps, editor)
-    if rule is not None:
-        bring_back(rule)
+    if editor.connection.alias == DEFAULT_DB_ALIAS:
+        rule = agreement(apps.get_model("stats", "CoreStat"), apps.get_model("core_stats", "LegacyCoreStat"))
+        if is_retired(rule, DEFAULT_DB_ALIAS):
+            bring_back(rule)
 
 
 def _rule(apps: Any, editor: Any) -> Agrees | None:
-    """The rule over the models of a migration; None for a database that the engine does not repair."""
+    """The rule over the models of a migration; None where there is nothing to do.
+
+    That is a database that the engine does not repair, and one whose old table the command has put aside already.
+    """
     if editor.connection.alias != DEFAULT_DB_ALIAS:
         return None
-    return agreement(apps.get_model("stats", "CoreStat"), apps.get_model("core_stats", "LegacyCoreStat"))
+    rule = agreement(apps.get_model("stats", "CoreStat"), apps.get_model("core_stats", "LegacyCoreStat"))
+    return None if is_retired(rule, DEFAULT_DB_ALIAS) else rule
 
 
 def _require(rule: Agrees, report: Report) -> None:

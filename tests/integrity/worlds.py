@@ -11,6 +11,8 @@ from django.db import connection
 from django.db.models import Model, Sum
 
 from integrity import Adjust, Agrees, Copy, Derived, Merge, Named, References, Relink, Shift, Trim, Unique
+from integrity.consolidate import consolidate
+from integrity.consolidation import PHASES
 from integrity.engine import analyze
 from integrity.observer import Observer
 from integrity.registry import registry
@@ -233,6 +235,8 @@ def perform(
     found = WORLDS[world]
     registry.register("toy", [found.rule])
     try:
+        if verb in PHASES:
+            return consolidate(found.rule, verb, strategy=found.strategy, observer=observer, actor="ann")
         chosen = None if keys is None else [(key,) for key in keys]
         return repair([(found.rule, found.strategy)], keys=chosen, observer=observer, actor="ann")
     finally:

@@ -204,3 +204,17 @@ def test_the_drop_hangs_on_the_copy_and_on_the_references_in_the_graph():
     plan = graph.forwards_plan(("core_stats", "0002_deprecate_core_stats"))
     assert ("stats", "0003_consolidate_core_stats_data") in plan
     assert ("stats", "0004_remove_old_core_stats_references") in plan
+
+
+def test_what_the_command_has_finished_the_migrations_find_done():
+    from stats.phases import perform
+
+    with at("before copy"):
+        legacy_rows(3)
+        for phase in ("copy", "references", "cleanup"):
+            assert perform(phase).exit_code == 0
+        kept = rows(CURRENT), bytes_of(RETIRED)
+        migrate("end")
+        assert (rows(CURRENT), bytes_of(RETIRED)) == kept
+        migrate("pointed")
+        assert rows(LEGACY) == rows(CURRENT)
