@@ -24,7 +24,7 @@ from integrity.importing.sources import BadRow, Given, Row, check_header, rows
 from integrity.statement import Statement, as_statement, compose, fetch, joined, name, names, run, value
 
 _numbers = itertools.count()
-_CHUNK = 1 << 20
+_CHUNK, _ROWS = 1 << 20, 20_000
 LINE = Statement("COALESCE(s.line, s.nr + 1)")
 """On which a row begins: what the reader said, or of a CSV file with a header that which follows from its number."""
 
@@ -144,11 +144,14 @@ class Staged:
         columns = ["nr", "line", *(self.column(field) for field in self.feed.fields)]
         copy_in = compose("COPY {staged} ({columns}) FROM STDIN", staged=self.relation, columns=names(columns))
         read = _Reader(self.feed, self.file, self.rejects)
-        with self._copying(copy_in) as copy:
-            for nr, (line, row) in enumerate(given, 1):
-                cells = read(nr, line, row)
-                if cells is not None:
-                    copy.write_row((nr, line, *cells))
+        numbered = enumerate(given, 1)
+        # Rows are taken between two COPYs: they may come from the same connection, which a COPY keeps to itself.
+        while some := list(itertools.islice(numbered, _ROWS)):
+            with self._copying(copy_in) as copy:
+                for nr, (line, row) in some:
+                    cells = read(nr, line, row)
+                    if cells is not None:
+                        copy.write_row((nr, line, *cells))
         self.unreadable = self.unknown = read.unreadable
         if read.bad:
             run(

@@ -210,3 +210,10 @@ def test_a_program_that_raises_imports_nothing_and_closes_its_run():
     assert (report.status, report.error) == ("failed", "ZeroDivisionError: of the program")
     assert not Circuit.objects.exists()
     assert Run.objects.get().status == "failed"
+
+
+def test_rows_may_come_from_the_same_connection():
+    Circuit.objects.create(code="N", name="North")
+    wanted = Import("circuits", [Feed(Circuit, key=["code"], columns=["code", "name"])]).named("toy")
+    report = run_import(wanted, {"circuit": Circuit.objects.values("code", "name").iterator()})
+    assert counts(report) == (0, 0, 1, 0, 0)
