@@ -232,7 +232,7 @@ class Repairable(Page):
         if wrong:
             messages.error(request, f"{done} It was not finished: {wrong}")
         elif report.status == CLEAN:
-            messages.success(request, f"{done} It adds up now." if report.verb == "repair" else done)
+            messages.success(request, f"{done} It is right now." if report.verb == "repair" else done)
         elif report.status == VIOLATED:
             messages.warning(request, f"{done} Something is left that this repair cannot cure.")
         else:
