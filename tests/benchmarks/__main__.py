@@ -34,9 +34,10 @@ def main() -> None:
     from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.relinked import RELINKED
     from tests.benchmarks.repetitions import REPETITIONS, load_repetitions
+    from tests.benchmarks.twins import TWINS, load_twins
     from tests.benchmarks.world import World, database, version
 
-    known = [*JOBS, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS]
+    known = [*JOBS, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *TWINS]
     chosen = [job() for job in known if not arguments.jobs or job.name in arguments.jobs]
     for scale in arguments.scale:
         world = World(scale, arguments.hours)
@@ -45,6 +46,8 @@ def main() -> None:
         with database(world, needs):
             if "repetitions" in needs:
                 load_repetitions(world)
+            if "twins" in needs:
+                load_twins(world)
             print(f"PostgreSQL {version()}, {arguments.rounds} rounds, ratio: median, (lowest-highest)")
             print(ROW.format(*HEADER))
             for job in chosen:
@@ -77,6 +80,7 @@ def _arguments() -> argparse.Namespace:
     from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.relinked import RELINKED
     from tests.benchmarks.repetitions import REPETITIONS
+    from tests.benchmarks.twins import TWINS
 
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
@@ -84,7 +88,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [job.name for job in (*JOBS, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS)]
+    names = [job.name for job in (*JOBS, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *TWINS)]
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side works (5)")
     parser.add_argument(
