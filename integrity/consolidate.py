@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections
 
-from integrity import leases, records, statuses
+from integrity import records, statuses
 from integrity.consolidation import PHASES
 from integrity.consolidation.foreign_keys import Move, Reference, references_to
+from integrity.consolidation.performing import How, Performer
 from integrity.consolidation.retiring import bring_back, has_table, prove, retire, retired_name, told
 from integrity.consolidation.sides import Sides
 from integrity.consolidation.typed import typed_writes
@@ -19,7 +18,7 @@ from integrity.enforce import enforce
 from integrity.enforcement.base import ENFORCED, GUARDED
 from integrity.enforcement.states import state
 from integrity.engine import analyze
-from integrity.exceptions import EngineError, LostRun, Refused, UsageError, sentence
+from integrity.exceptions import Refused, UsageError
 from integrity.journal import note_columns, write
 from integrity.look import look
 from integrity.models import Change, Run
@@ -27,10 +26,9 @@ from integrity.observer import Observer
 from integrity.plan import Plan
 from integrity.repair import repair
 from integrity.reports import Report, RuleReport, rows
-from integrity.restore import is_passing
 from integrity.rules.agrees import Agrees
 from integrity.rules.base import Rule
-from integrity.safety import enter, refuse_triggers
+from integrity.safety import refuse_triggers
 from integrity.schema import is_retired
 from integrity.scope import Scope
 from integrity.statement import compose, fetch, name
@@ -38,10 +36,7 @@ from integrity.undo import undo
 
 STEPS = ("pointed", "proven", "retired", "back")
 """What an Observer is told of by the phases of this module; copy and rollback tell those of repair and undo as well."""
-ATTEMPTS = 20
-"""At a table that somebody holds; about half a minute in all."""
 Preparations = Sequence[tuple[Rule, str]]
-T = TypeVar("T")
 
 
 def consolidate(
@@ -67,7 +62,8 @@ def consolidate(
     rule = require_two_tables(rule)
     if phase not in PHASES:
         raise UsageError(f"Unknown phase {phase!r}. Known: {', '.join(PHASES)}.")
-    work = _Consolidation(rule, strategy, first, dry_run, actor, reason, sample, observer or Observer())
+    how = How(dry_run, actor, reason, sample, observer or Observer())
+    work = _Consolidation(rule, strategy, first, how)
     report: Report = getattr(work, phase)()
     return report
 
@@ -100,22 +96,12 @@ def _unfinished(verb: str, rules: Sequence[Rule]) -> list[int]:
     return sorted(found.values_list("run", flat=True).distinct(), reverse=True)
 
 
-class _Consolidation:
-    def __init__(
-        self,
-        rule: Agrees,
-        strategy: str | None,
-        first: Preparations,
-        dry_run: bool,
-        actor: str | None,
-        reason: str,
-        sample: int,
-        observer: Observer,
-    ) -> None:
-        self.rule, self.strategy, self.first = rule, strategy, first
-        self.dry_run, self.sample, self.observer = dry_run, sample, observer
-        self.signed: dict[str, Any] = {"actor": actor, "reason": reason}
-        self.connection = connections[DEFAULT_DB_ALIAS]
+class _Consolidation(Performer):
+    """The phases. Each is a run of its own, or several that repair and undo open."""
+
+    def __init__(self, rule: Agrees, strategy: str | None, first: Preparations, how: How) -> None:
+        super().__init__(rule, how)
+        self.strategy, self.first = strategy, first
 
     # The phases
 
@@ -156,22 +142,22 @@ class _Consolidation:
             self._require_table()
             comment = f"{self.rule.label}: pointed here from {self.rule.other._meta.db_table}"
             result.changes += self._point_foreign_keys(run, sides, comment, result)
-            result.changes += self._attempt(run, lambda: self._write_typed(run, sides, result))
+            result.changes += self.attempt(run, lambda: self._write_typed(run, sides, result))
 
-        return self._perform("references", work)
+        return self.perform("references", work)
 
     def cleanup(self) -> Report:
         def work(run: Run, result: RuleReport) -> None:
             if is_retired(self.rule, DEFAULT_DB_ALIAS):
                 result.status = statuses.RETIRED
                 return
-            kept = self._attempt(run, lambda: self._prove_and_retire(result))
+            kept = self.attempt(run, lambda: self._prove_and_retire(result))
             result.status, result.changes = statuses.RUNNING, kept
             result.notes.append(
                 f"{rows(kept)} are kept in {retired_name(self.rule)}; --phase rollback brings the table back."
             )
 
-        return self._perform("cleanup", work)
+        return self.perform("cleanup", work)
 
     def _prove_and_retire(self, result: RuleReport) -> int:
         try:
@@ -187,7 +173,7 @@ class _Consolidation:
     def rollback(self) -> Report:
         """The latest phase that is in effect, as the catalog and the journal tell."""
         if has_table(retired_name(self.rule), self.connection):
-            return self._perform("rollback", self._bring_table_back)
+            return self.perform("rollback", self._bring_table_back)
         if references_are_in_effect(self.rule):
             return self._references_back()
         if runs := _unfinished("repair", [self.rule, *(rule for rule, _ in self.first)]):
@@ -197,7 +183,7 @@ class _Consolidation:
     # Taking back
 
     def _bring_table_back(self, run: Run, result: RuleReport) -> None:
-        count, lost = self._attempt(run, self._bring_back)
+        count, lost = self.attempt(run, self._bring_back)
         result.changes = count
         table = self.rule.other._meta.db_table
         result.notes.append(f"{table} is back with {rows(count)}, as it was when it was retired.")
@@ -223,7 +209,7 @@ class _Consolidation:
             self._require_table()
             result.changes += self._point_foreign_keys(run, sides, "", result)
 
-        report = self._perform("rollback", work)
+        report = self.perform("rollback", work)
         if report.exit_code <= 1:
             for number in _unfinished("consolidate", [self.rule]):
                 # These rows are of other tables, and no trigger of this rule carries them anywhere.
@@ -252,68 +238,13 @@ class _Consolidation:
 
     # Work
 
-    def _perform(self, phase: str, work: Callable[[Run, RuleReport], None]) -> Report:
-        """One phase as a run of its own, of which one at a time works on the rule."""
-        run, resumed = leases.take(
-            [(self.rule.label, phase)],
-            Run.Verb.CONSOLIDATE,
-            exclusive=not self.dry_run,
-            keys=None,
-            dry_run=self.dry_run,
-            options={"phase": phase, "columns": {}, "triggers": []},
-            **self.signed,
-        )
-        result = RuleReport(self.rule.label, strategy=phase)
-        report = Report(run.pk, run.verb, dry_run=self.dry_run, resumed=resumed, rules=[result])
-        started = time.perf_counter()
-        with leases.Heartbeat(run):
-            try:
-                work(run, result)
-                if result.status == statuses.RUNNING:
-                    violated = result.violations or (self.dry_run and result.changes)
-                    result.status = statuses.VIOLATED if violated else statuses.CLEAN
-            except LostRun:
-                raise
-            except (DatabaseError, EngineError) as error:
-                if not self.connection.in_atomic_block:
-                    self.connection.close_if_unusable_or_obsolete()
-                result.error = sentence(error)
-                result.status = statuses.FAILED
-                if isinstance(error, Refused):
-                    result.status = statuses.PARTIAL if result.changes else statuses.REFUSED
-            result.seconds = round(time.perf_counter() - started, 3)
-            result.sample = result.sample[: self.sample]
-            records.save_result(run, result)
-        records.close_run(run, report.status, result.error)
-        return report
-
-    def _attempt(self, run: Run, work: Callable[[], T]) -> T:
-        """Work in one transaction in which the run is proven to be ours, again while somebody holds a table.
-
-        Behind a table that is locked everybody queues, so it is waited for shortly and given up. A dry run is rolled
-        back.
-        """
-        for attempt in range(ATTEMPTS):
-            try:
-                with transaction.atomic():
-                    enter(run, [self.rule.label], self.connection)
-                    done = work()
-                    if self.dry_run:
-                        transaction.set_rollback(True)
-                return done
-            except DatabaseError as error:
-                if not is_passing(error) or attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(0.1 * 2 ** min(attempt, 4))
-        raise AssertionError
-
     def _point_foreign_keys(self, run: Run, sides: Sides, comment: str, result: RuleReport) -> int:
         """Each foreign key in a transaction of its own; those that are done refer to the other table already."""
         moved = 0
         for reference in references_to(sides.gone._meta.db_table, self.connection):
             if sides.gone is self.rule.model and not _is_ours(self.rule, reference):
                 continue
-            count = self._attempt(run, partial(self._move, sides, reference, comment))
+            count = self.attempt(run, partial(self._move, sides, reference, comment))
             moved += count
             where = f"{reference.table}.{reference.column}"
             result.notes.append(f"{where} refers to {sides.kept._meta.db_table}: {rows(count)} pointed there.")
