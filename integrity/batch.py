@@ -9,6 +9,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity import records
+from integrity.bearers import Bearers
 from integrity.cascades import Along, follow
 from integrity.enforcement.along import models_along
 from integrity.enforcement.names import stand_back
@@ -26,7 +27,6 @@ from integrity.reports import Finding, PlannedChange, added
 from integrity.rules.base import Rule
 from integrity.safety import DoNoHarm, Seen, enter, lock_parents, refuse_triggers, wait_little
 from integrity.schema import is_retired
-from integrity.scope import Scope
 from integrity.statement import Statement, fetch
 
 STEPS = ("locked", "planned", "written", "checked", "recorded", "committed")
@@ -66,6 +66,7 @@ class Batch:
     def __init__(self, job: Job, run: Run, connection: Any, exempt: set[str], observer: Observer) -> None:
         self.rule, _, self.steps = job
         self.run, self.connection, self.exempt, self.observer = run, connection, exempt, observer
+        self.bearers = Bearers()
         self.allowed = {trigger for step in self.steps for trigger in step.allow_triggers}
 
     def carry_out(self, keys: Sequence[Key], brake: Callable[[dict[str, int]], None], sample: int) -> Outcome:
@@ -77,7 +78,7 @@ class Batch:
         # The parents stay locked from before the plan until the commit: an increment between the two would be lost.
         with transaction.atomic(durable=True):
             enter(self.run, [self.rule.label], self.connection)
-            outcome.moved = lock_parents(self.rule, keys, self.connection)
+            outcome.moved = lock_parents(self.rule, self.bearers.scope(keys), self.connection)
             keys = [key for key in keys if key not in outcome.moved]
             if not keys:
                 return outcome
@@ -111,8 +112,11 @@ class Batch:
         An owner of which a row moved or is protected is left out as a whole.
         """
         complete: list[Plan] = []
-        for planned in (w for step in self.steps for w in step.plan(self.rule, Scope.of(keys), DEFAULT_DB_ALIAS)):
+        scope = self.bearers.scope(keys)
+        for planned in (w for step in self.steps for w in step.plan(self.rule, scope, DEFAULT_DB_ALIAS)):
             plan = Plan(self.rule, planned, self.connection)
+            if scope.among is not None:
+                plan.without(plan.owner_keys() - set(keys))
             if planned.protects:
                 outcome.protect(plan.owner_keys(), planned.why)
                 outcome.undone = added(outcome.undone, plan.outcomes())
@@ -143,7 +147,7 @@ class Batch:
             if rule.label not in (*self.exempt, self.rule.label) and not is_retired(rule, DEFAULT_DB_ALIAS)
         ]
         guard = DoNoHarm.around(others, plans, self.connection)
-        own = DoNoHarm({self.rule: set(keys)}, self.connection, known=self._known(plans))
+        own = DoNoHarm({self.rule: set(keys)}, self.connection, known=self._known(plans), bearers=self.bearers)
         before = last_change(self.run) if any(plan.count(INSERT) for plan in plans) else 0
         for plan in plans:
             if not self.run.dry_run:

@@ -18,7 +18,7 @@ class Conf:
     """Keys in the first batch of a repair; later ones follow BATCH_SECONDS."""
     BATCH_SECONDS: float = 1.0
     """How long a batch, and so its row locks, should last."""
-    WINDOW_KEYS: int = 50_000
+    WINDOW_KEYS: int = 100_000
     """Keys that a repair holds in memory between two looks at the whole table."""
     LOCK_TIMEOUT_MS: int = 400
     """How long a row is waited for while no other is held, and eight times as long as anything else. Well below

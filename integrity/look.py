@@ -96,7 +96,8 @@ def keys_in(rule: Rule, scope: Scope, using: str, limit: int) -> tuple[list[Key]
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         plan_as(rule, cursor)
         rows = fetch(connections[using], _counted(rule, scope, using, limit, columns=joined(", ", columns)))
-    keys = [tuple(row[f"key__{key.name}"] for key in rule.key_fields) for row in rows if row["violations"]]
+    parts = [f"key__{key.name}" for key in rule.key_fields]
+    keys = [tuple(row[part] for part in parts) for row in rows if row["violations"]]
     counts = {sort: rows[0][f"count__{sort}"] or 0 for sort in rule.counts()}
     return keys, rows[0]["violations"] or 0, rule.total(rows[0]["checked"], counts)
 

@@ -13,6 +13,7 @@ from django.db.models import Q
 from integrity import records, statuses
 from integrity.batch import Batch, Outcome
 from integrity.batches import Batches
+from integrity.bearers import Bearers
 from integrity.cascades import reachable
 from integrity.conf import conf
 from integrity.emptiness import refuse_empty_reference
@@ -170,10 +171,15 @@ class RuleRepair:
                 self._begin(checked, found)
             self.observer.reaches("detected")
             self.window = scope, keys, found
+            self.batch.bearers = self._bearers(keys)
             Batches(self._batch, self._skip).work_off(keys)
             if found <= len(keys):
                 return
             after = keys[-1]
+
+    def _bearers(self, keys: list[Key]) -> Bearers:
+        """What one batch needs it finds by itself."""
+        return Bearers.of(self.rule, keys, self.connection) if len(keys) > conf().BATCH_KEYS else Bearers()
 
     def _begin(self, checked: int, found: int) -> None:
         self.report.checked = self.report.checked or checked
@@ -230,14 +236,15 @@ class RuleRepair:
             self._check_all({self.rule.model._meta.db_table: found})
             return
         planned: dict[str, int] = {}
+        first = self.batch.bearers
         while True:
-            for position in range(0, len(keys), conf().BATCH_KEYS):
-                for table, rows in self.batch.count(keys[position : position + conf().BATCH_KEYS]).items():
-                    planned[table] = planned.get(table, 0) + rows
+            planned = added(planned, self.batch.count(keys))
             if found <= len(keys):
                 break
             scope = scope.beyond(keys[-1])
             keys, found, _ = keys_in(self.rule, scope, DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
+            self.batch.bearers = self._bearers(keys)
+        self.batch.bearers = first
         self._check_all(planned)
 
     def _check_all(self, planned: dict[str, int]) -> None:

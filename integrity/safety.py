@@ -13,6 +13,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from integrity import records
+from integrity.bearers import Bearers
 from integrity.conf import conf
 from integrity.enforcement.along import rows_along
 from integrity.enforcement.declared import our_triggers
@@ -25,7 +26,7 @@ from integrity.rules.base import Rule
 from integrity.rules.comparison import apart
 from integrity.schema import triggers
 from integrity.scope import Scope
-from integrity.statement import Statement, compose, fetch, from_queryset, joined, name, value
+from integrity.statement import Statement, compose, fetch, from_queryset, name, names, value
 from integrity.touched import touched
 
 # Images are text; these make PostgreSQL print each value so that it reads back the same.
@@ -58,26 +59,28 @@ def enter(run: Run, rules: Sequence[str], connection: Any) -> None:
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
 
 
-def lock_parents(rule: Rule, keys: Sequence[Key], connection: Any) -> set[Key]:
+def lock_parents(rule: Rule, scope: Scope, connection: Any) -> set[Key]:
     """Lock the rule's rows in key order; answer the keys of those that somebody else holds.
 
     What is planned must be computed by a later statement, which sees what a writer that held them has committed. Of
     several rows none is waited for: a repair that waits while it holds rows can close a circle of waits, and the server
     may end the user's transaction to open it. A single row is waited for, while nothing else is held.
     """
-    return {key for root in rule.roots() for key in _lock_root(rule, root, keys, connection)}
+    return {key for root in rule.roots() for key in _lock_root(rule, root, scope, connection)}
 
 
-def _lock_root(rule: Rule, root: type[Model], keys: Sequence[Key], connection: Any) -> set[Key]:
-    rows = rule.restrict(root._base_manager.using(connection.alias), Scope.of(keys)).order_by("pk")
+def _lock_root(rule: Rule, root: type[Model], scope: Scope, connection: Any) -> set[Key]:
+    rows = rule.restrict(root._base_manager.using(connection.alias), scope).order_by("pk")
     rows = rows.values(*(field.attname for field in root._meta.local_concrete_fields if field.column))
-    free = joined(" AND ", (compose("h.{pk} = a.{pk}", pk=name(pk)) for pk in pk_columns(root)))
+    # A primary key is never NULL, and a hash of it holds however few rows the planner expects.
     others = compose(
-        "SELECT a.* FROM ({rows}) AS a WHERE NOT EXISTS (SELECT FROM held AS h WHERE {free})",
+        "SELECT a.* FROM ({rows}) AS a WHERE ({own}) NOT IN (SELECT {pks} FROM held)",
         rows=from_queryset(rows, connection.alias),
-        free=free,
+        own=names(pk_columns(root), of="a"),
+        pks=names(pk_columns(root)),
     )
-    held = from_queryset(rows.select_for_update(skip_locked=len(keys) > 1, of=("self",)), connection.alias)
+    several = scope.keys is None or len(scope.keys) > 1
+    held = from_queryset(rows.select_for_update(skip_locked=several, of=("self",)), connection.alias)
     found = compose("WITH held AS MATERIALIZED ({held}) {keys}", held=held, keys=rule.keys_of_rows(others, root))
     return {tuple(row.values()) for row in fetch(connection, found)}
 
@@ -178,9 +181,18 @@ class DoNoHarm:
     The look before is needed, or every old violation would block every repair.
     """
 
-    def __init__(self, keys: dict[Rule, set[Key]], connection: Any, known: dict[Rule, Statement] | None = None) -> None:
-        """known: statements that tell, also after the write, what broke a rule before it."""
+    def __init__(
+        self,
+        keys: dict[Rule, set[Key]],
+        connection: Any,
+        known: dict[Rule, Statement] | None = None,
+        bearers: Bearers | None = None,
+    ) -> None:
+        """known: statements that tell, also after the write, what broke a rule before it. bearers: the rows of the
+        keys, where all rules are the one that they were found for.
+        """
         self.connection = connection
+        self.bearers = bearers or Bearers()
         self.keys = keys
         self.known = known or {}
         self.before = {rule: self._look(rule) for rule in keys if rule not in self.known}
@@ -240,11 +252,12 @@ class DoNoHarm:
         keys = self.keys[rule]
         if not keys:
             return {}
-        return self._seen(rule, rule.violations(Scope.of(sorted(keys, key=str)), self.connection.alias))
+        return self._seen(rule, rule.violations(self.bearers.scope(sorted(keys, key=str)), self.connection.alias))
 
     def _seen(self, rule: Rule, statement: Statement) -> Seen:
         rows = fetch(self.connection, statement)
-        return {tuple(row[f"key__{key.name}"] for key in rule.key_fields): row for row in rows}
+        parts = [f"key__{key.name}" for key in rule.key_fields]
+        return {tuple(row[part] for part in parts): row for row in rows}
 
 
 def worse(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:

@@ -21,7 +21,8 @@ class Scope:
 
     keys: only these. after: only keys beyond this one, in the order of the key. without: not these (accepted
     exceptions). settle: lookups with the least age that a row must have, for repairs. variable: the array variable of a
-    trigger function that holds the keys.
+    trigger function that holds the keys. among: primary keys of the rows that bear the keys, where they are known;
+    they stand for the keys, and a row among them may have got another key since.
     """
 
     keys: tuple[Key, ...] | None = None
@@ -29,6 +30,7 @@ class Scope:
     without: tuple[Key, ...] = ()
     settle: Settle = field(default_factory=dict)
     variable: str = ""
+    among: tuple[Any, ...] | None = None
 
     @classmethod
     def of(cls, keys: Sequence[Key] | None) -> Scope:
@@ -60,7 +62,9 @@ class Scope:
 
     def restrict_groups(self, queryset: QuerySet[Any, Any], lookups: Sequence[str]) -> QuerySet[Any, Any]:
         """Rows whose ``lookups``, which may be NULL, make up a key in scope."""
-        if self.keys is not None:
+        if self.among is not None:
+            queryset = queryset.filter(AnyOf("pk", self.among))
+        elif self.keys is not None:
             queryset = queryset.filter(_in_with_nulls(lookups, self.keys))
         if self.after is not None:
             queryset = queryset.filter(_beyond(lookups, self.after))

@@ -133,6 +133,12 @@ class Rule(ABC):
         ]
         return compose("SELECT {columns} FROM ({source}) AS r", columns=joined(", ", columns), source=source)
 
+    def bearers(self, scope: Scope, using: str) -> Statement | None:
+        """A SELECT of ``key__<name>`` and ``pk`` of the rows that bear the keys in scope; None where a key finds its
+        rows by itself, because it is their primary key.
+        """
+        return None
+
     keys_may_be_null: ClassVar[bool] = False
     planner: ClassVar[Mapping[str, str]] = {}
     """Settings of PostgreSQL's planner for a look at whole tables."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.core.exceptions import FieldError
@@ -53,7 +54,7 @@ class Unique(Rule):
             # What is declared comes first: it knows more of the rows than this does.
             self.repairs.setdefault("keep_one", (KeepOne(),))
 
-    @property
+    @cached_property
     def key_fields(self) -> list[Field[Any, Any]]:
         """The fields of ``by``; an expression has the type of its value and a name of its own."""
         return [_named(field, label) for label, field in zip(self.labels, self._fields(), strict=True)]
@@ -101,6 +102,21 @@ class Unique(Rule):
             table=name(opts.db_table),
             source=source,
             rows=from_queryset(selected, DEFAULT_DB_ALIAS),
+        )
+
+    def bearers(self, scope: Scope, using: str) -> Statement | None:
+        if len(self.model._meta.pk_fields) != 1:
+            return None
+        parts = {f"integrity_by_{i}": part for i, part in enumerate(self.by)}
+        rows = self.rows(scope, using).values(integrity_pk=F("pk"), **parts)
+        keys = (
+            compose("r.{part} AS {key}", part=name(part), key=name(f"key__{label}"))
+            for part, label in zip(parts, self.labels, strict=True)
+        )
+        return compose(
+            "SELECT {keys}, r.integrity_pk AS pk FROM ({rows}) AS r",
+            keys=joined(", ", keys),
+            rows=from_queryset(rows, using),
         )
 
     def population(self, scope: Scope, using: str) -> Statement:
