@@ -32,7 +32,8 @@ def typed_writes(sides: Sides, connection: Any) -> Iterator[Write]:
             yield _repoint(sides, model, (type_, id_), (gone, kept), connection)
         if _exists(PERMISSIONS, connection):
             yield from _permissions(sides, gone, kept, connection)
-        yield _delete(sides.rule, _model(CONTENT_TYPES), compose("c.id = {gone}", gone=value(gone)))
+        unused = [compose("c.id = {gone}", gone=value(gone)), *_unused(gone, connection)]
+        yield _delete(sides.rule, _model(CONTENT_TYPES), joined(" AND ", unused))
     _forget_content_types()
 
 
@@ -41,17 +42,23 @@ def still_typed(rule: Agrees, connection: Any) -> list[str]:
     if not _exists(CONTENT_TYPES, connection):
         return []
     found = []
+    sides = Sides.forwards(rule)
     for gone in _numbers(rule.other, connection):
-        for model, type_, _ in _pairs_of(connection):
-            rows = compose(
-                "SELECT FROM {table} WHERE {type} = {gone} LIMIT 1",
-                type=name(type_),
-                gone=value(gone),
-                table=name(model._meta.db_table),
-            )
-            if fetch(connection, compose("SELECT EXISTS ({rows}) AS found", rows=rows))[0]["found"]:
+        for model, type_, id_ in _pairs_of(connection):
+            if fetch(connection, _repoint(sides, model, (type_, id_), (gone, gone), connection).statement):
                 found.append(model._meta.db_table)
     return found
+
+
+def _unused(gone: int, connection: Any) -> Iterator[Statement]:
+    """Conditions that nothing refers to a content type: an entry of a log may, whose row was deleted long ago."""
+    for key in foreign_keys_to(CONTENT_TYPES, connection):
+        yield compose(
+            "NOT EXISTS (SELECT FROM {table} AS x WHERE x.{column} = {gone})",
+            table=name(key.table),
+            column=name(key.columns[0]),
+            gone=value(gone),
+        )
 
 
 def is_referred_to(rule: Agrees, connection: Any) -> bool:

@@ -211,3 +211,14 @@ def test_a_rule_of_another_kind_has_no_phases():
 def test_an_unknown_phase_is_told(rule):
     with pytest.raises(UsageError, match="Unknown phase 'drop'"):
         consolidate(rule, "drop")
+
+
+def test_an_entry_about_a_row_that_was_deleted_long_ago_keeps_its_content_type(rule):
+    pairs(1)
+    old = ContentType.objects.get_for_model(toy.OldProfile)
+    toy.Tag.objects.create(content_type=old, object_id="999999", weight=0)
+    assert consolidate(rule, "references").status == "clean"
+    assert ContentType.objects.filter(pk=old.pk).exists()
+    assert toy.Tag.objects.get().object_id == "999999"
+    settle()
+    assert consolidate(rule, "cleanup").status == "clean"

@@ -1,7 +1,11 @@
 """The migrations on a database with rows: forwards to the end, backwards to the start, and every step between."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
 from django.db import connection
 
 from integrity.models import Run
@@ -218,3 +222,32 @@ def test_what_the_command_has_finished_the_migrations_find_done():
         assert (rows(CURRENT), bytes_of(RETIRED)) == kept
         migrate("pointed")
         assert rows(LEGACY) == rows(CURRENT)
+
+
+def test_permissions_and_content_types_of_the_old_app_follow_and_come_back():
+    with at("before copy"):
+        legacy_rows(2)
+        types = ContentType.objects
+        old = types.create(app_label="core_stats", model="corestat")
+        grant = Permission.objects.create(content_type=old, codename="change_corestat", name="Can change core stat")
+        user = get_user_model().objects.get(pk=1)
+        user.user_permissions.add(grant)
+        entry = LogEntry.objects.create(
+            user=user, content_type=old, object_id=str(value(LEGACY, 2, "id")), object_repr="", action_flag=2
+        )
+        migrate("end")
+        assert get_user_model().objects.get(pk=1).has_perm("stats.change_corestat")
+        assert not Permission.objects.filter(content_type__app_label="core_stats").exists()
+        entry.refresh_from_db()
+        assert entry.content_type.app_label == "stats"
+        assert entry.object_id == str(value(CURRENT, 2, "id"))
+        migrate("copied")
+        entry.refresh_from_db()
+        assert (entry.content_type_id, entry.object_id) == (old.pk, str(value(LEGACY, 2, "id")))
+        assert list(get_user_model().objects.get(pk=1).user_permissions.all()) == [grant]
+
+
+def test_the_content_type_of_a_table_that_has_gone_is_not_left_behind():
+    ContentType.objects.get_or_create(app_label="core_stats", model="legacycorestat")
+    call_command("migrate", verbosity=0)
+    assert not ContentType.objects.filter(app_label="core_stats").exists()
