@@ -60,14 +60,15 @@ class Kept:
         return run(
             connection,
             compose(
-                "INSERT INTO {table} ({columns}) SELECT {kept}{values} FROM ({rows}) AS r"
-                " WHERE NOT EXISTS (SELECT FROM {table} AS k WHERE {same})",
+                # EXCEPT reads the table once; an anti-join may look it through for each row, while it grows.
+                "INSERT INTO {table} ({columns}) SELECT {kept}{values} FROM"
+                " (SELECT * FROM ({rows}) AS n EXCEPT SELECT {known} FROM {table} AS k) AS r",
                 table=name(self.model._meta.db_table),
                 columns=names([*self.columns, *defaults]),
                 kept=names(self.columns, of="r"),
                 values=joined("", (compose(", {v}", v=value(held)) for held in defaults.values())),
                 rows=rows,
-                same=self._same(),
+                known=names(self.columns, of="k"),
             ),
         )
 

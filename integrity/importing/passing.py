@@ -25,6 +25,9 @@ from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.safety import enter
 from integrity.schema import triggers
+from integrity.statement import compose, name, run
+
+_MANY = 1_000
 
 
 class TooManyVanished(Refused):
@@ -63,16 +66,23 @@ class Passing:
         self.observer.reaches("written")
         if self.writes:
             self._check_now()
+            self._tell_planner()
             self.gates.check()
             for feed in self.wanted.feeds:
                 self.snapshots.check(feed)
-                self.snapshots.store(feed, parents_renamed=self.renamed)
+                self.snapshots.store(feed, written=self._of(feed).written, parents_renamed=self.renamed)
         self.observer.reaches("checked")
 
     def _check_now(self) -> None:
         """What a deferred constraint would refuse at COMMIT is refused where the row is written."""
         with self.connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    def _tell_planner(self) -> None:
+        """After many rows the statistics of a table are of another one, and the looks at it take far too long."""
+        for feed in self.wanted.feeds:
+            if self._of(feed).written > _MANY:
+                run(self.connection, compose("ANALYZE {table}", table=name(feed.table)))
 
     def _import(self, staged: Staged, only: str | None, batch_size: int) -> None:
         feed, report = staged.feed, self._of(staged.feed)

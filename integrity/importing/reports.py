@@ -24,6 +24,11 @@ class FeedReport(RuleReport):
     renamed: int = 0
     """Of those updated: rows that were recognised by the provider's number and have another key now."""
 
+    @property
+    def written(self) -> int:
+        """Rows of the table that were written."""
+        return self.inserted + self.updated + self.deactivated
+
     def numbers(self) -> dict[str, int]:
         """What became of the rows, by name."""
         return {name: getattr(self, name) for name in (*COUNTS, "renamed")}

@@ -16,6 +16,8 @@ from integrity.models import Run, Snapshot
 from integrity.references import referring
 from integrity.statement import Statement, compose, fetch, joined, name, names, value
 
+_FEW = 1_000
+
 
 class NotPreserved(Refused):
     """What refers to a target, or a target's identity, is not as it was; everything was rolled back."""
@@ -57,13 +59,22 @@ class Snapshots:
         """For each table that refers to the feed's: how many rows do, and how many lead nowhere."""
         found = []
         for reference in referring(feed.model, self.connection):
+            referred = joined(" AND ", (compose("c.{c} IS NOT NULL", c=name(c)) for c in reference.columns))
             counted = compose(
-                "SELECT count(*) AS rows, count(*) FILTER (WHERE NOT EXISTS (SELECT FROM {target} AS t WHERE {on}))"
-                " AS dangling FROM {table} AS c WHERE {referred}",
-                target=name(feed.table),
-                on=reference.on,
+                "SELECT count(*) AS rows, {dangling} AS dangling FROM {table} AS c WHERE {referred}",
+                dangling=compose(
+                    "(SELECT count(*) FROM {table} AS c WHERE {referred}"
+                    " AND NOT EXISTS (SELECT FROM {target} AS t WHERE {on}))",
+                    target=name(feed.table),
+                    on=reference.on,
+                    table=name(reference.table),
+                    referred=referred,
+                )
+                # A foreign key keeps what it refers to.
+                if reference.soft
+                else Statement("0"),
                 table=name(reference.table),
-                referred=joined(" AND ", (compose("c.{c} IS NOT NULL", c=name(c)) for c in reference.columns)),
+                referred=referred,
             )
             counts = fetch(self.connection, counted)[0]
             found.append({"table": reference.table, "columns": list(reference.columns), **counts})
@@ -79,13 +90,15 @@ class Snapshots:
                     f" {feed.table} that are gone. Everything was rolled back."
                 )
 
-    def store(self, feed: Feed, *, parents_renamed: bool) -> None:
+    def store(self, feed: Feed, *, written: int, parents_renamed: bool) -> None:
         """Keep the snapshot, and the keys as the import leaves them."""
         taken = self.taken[feed.table]
+        taken.rows_after, taken.digest = self._digest(feed)
         if feed.kept is not None:
             rows = feed.kept.rows(feed.model)
-            feed.kept.keep(rows if parents_renamed else self._written(feed, rows), self.connection)
-        taken.rows_after, taken.digest = self._digest(feed)
+            # One pass over all of them is quicker than finding many by their journal.
+            whole = parents_renamed or written > max(_FEW, taken.rows_after // 10)
+            feed.kept.keep(rows if whole else self._written(feed, rows), self.connection)
         taken.save()
 
     def _written(self, feed: Feed, rows: Statement) -> Statement:

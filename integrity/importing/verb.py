@@ -169,7 +169,7 @@ class _Work:
         for feed in self.report.feeds:
             feed.rejected = feed.skipped = self.rejects.count(feed.rule)
             feed.unchanged = (feed.checked or 0) - feed.inserted - feed.updated - feed.rejected
-            feed.changes = feed.inserted + feed.updated + feed.deactivated
+            feed.changes = feed.written
             feed.status = statuses.PARTIAL if feed.rejected else statuses.CLEAN
             if self.run.dry_run and feed.changes and not feed.rejected:
                 feed.status = statuses.VIOLATED

@@ -27,6 +27,7 @@ ROW = "{:<56} {:>10} {:>9} {:>6} {:>16} {:>5} {:>4} {:>8}"
 def main() -> None:
     """Measure what the command line asks for."""
     arguments = _arguments()
+    from tests.benchmarks.imported import IMPORTED
     from tests.benchmarks.jobs import JOBS
     from tests.benchmarks.kept import KEPT
     from tests.benchmarks.measure import measure
@@ -37,7 +38,7 @@ def main() -> None:
     from tests.benchmarks.twins import TWINS, load_twins
     from tests.benchmarks.world import World, database, version
 
-    known = [*JOBS, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *TWINS]
+    known = [*JOBS, *IMPORTED, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *TWINS]
     chosen = [job() for job in known if not arguments.jobs or job.name in arguments.jobs]
     for scale in arguments.scale:
         world = World(scale, arguments.hours)
@@ -74,6 +75,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _arguments() -> argparse.Namespace:
+    from tests.benchmarks.imported import IMPORTED
     from tests.benchmarks.jobs import JOBS
     from tests.benchmarks.kept import KEPT
     from tests.benchmarks.noted import NOTED
@@ -88,7 +90,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [job.name for job in (*JOBS, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *TWINS)]
+    names = [job.name for job in (*JOBS, *IMPORTED, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *TWINS)]
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side works (5)")
     parser.add_argument(

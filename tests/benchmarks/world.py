@@ -95,6 +95,10 @@ def database(world: World, needs: set[str]) -> Iterator[None]:
             load(world)
         if "fleet" in needs:
             load_fleet(world)
+        if "feed" in needs:
+            from tests.benchmarks import imported
+
+            imported.load(world)
         if "league" in needs:
             from tests.benchmarks import relinked
 
