@@ -28,6 +28,7 @@ from integrity.rules.base import Rule
 from integrity.safety import DoNoHarm, Seen, enter, lock_parents, refuse_triggers, wait_little
 from integrity.schema import is_retired
 from integrity.statement import Statement, fetch
+from integrity.throttle import Throttle
 
 STEPS = ("locked", "planned", "written", "checked", "recorded", "committed")
 """What an Observer is told of, in this order; all but the last inside the transaction."""
@@ -63,8 +64,11 @@ class Batch:
     exempt: labels of rules that may be broken in between, because the same run repairs them afterwards.
     """
 
-    def __init__(self, job: Job, run: Run, connection: Any, exempt: set[str], observer: Observer) -> None:
+    def __init__(
+        self, job: Job, run: Run, connection: Any, exempt: set[str], observer: Observer, throttle: Throttle
+    ) -> None:
         self.rule, _, self.steps = job
+        self.throttle = throttle
         self.run, self.connection, self.exempt, self.observer = run, connection, exempt, observer
         self.bearers = Bearers()
         self.allowed = {trigger for step in self.steps for trigger in step.allow_triggers}
@@ -95,6 +99,7 @@ class Batch:
             else:
                 self._record(keys, outcome)
             self.observer.reaches("recorded")
+            self.throttle.notice()
         self.observer.reaches("committed")
         return outcome
 

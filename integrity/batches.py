@@ -13,6 +13,7 @@ from psycopg import errors
 from integrity.conf import conf
 from integrity.exceptions import Harm, sentence
 from integrity.keys import Key
+from integrity.throttle import Throttle
 
 # Somebody else was faster: worth another try. IntegrityError: a row that we insert was inserted meanwhile.
 _PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.IntegrityError)
@@ -31,18 +32,22 @@ class Batches:
         self,
         batch: Callable[[Sequence[Key]], set[Key]],
         skip: Callable[[Iterable[Key], str], None],
+        throttle: Throttle,
     ) -> None:
-        self.batch, self.skip = batch, skip
+        self.batch, self.skip, self.throttle = batch, skip, throttle
         self.size = conf().BATCH_KEYS
         self.attempts: dict[Key, int] = {}
 
     def work_off(self, keys: Sequence[Key]) -> None:
         waiting: deque[Key] = deque(keys)
+        lasted = 0.0
         while waiting:
+            self.throttle.give_way(lasted)
             batch = [waiting.popleft() for _ in range(min(self.size, len(waiting)))]
             started = time.monotonic()
             waiting.extend(self._again(self._try(batch, conf().LOCK_RETRIES)))
-            self._adapt(time.monotonic() - started)
+            lasted = time.monotonic() - started
+            self._adapt(lasted)
 
     def _try(self, keys: Sequence[Key], attempts: int) -> set[Key]:
         for attempt in range(attempts):
@@ -85,7 +90,7 @@ class Batches:
 
     def _adapt(self, seconds: float) -> None:
         wished = conf().BATCH_SECONDS
-        if seconds > wished * 2:
+        if seconds > wished * 2 or self.throttle.kept_waiting:
             self.size = max(1, self.size // 2)
         elif seconds < wished / 2:
             self.size = min(self.size * 2, conf().BATCH_KEYS * 4)

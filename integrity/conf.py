@@ -26,6 +26,10 @@ class Conf:
     """
     LOCK_RETRIES: int = 4
     """Attempts at a batch that meets a lock or a deadlock, before it is halved and at last skipped."""
+    REPLICATION_LAG_SECONDS: float = 10.0
+    """A repair waits while a replica replays so much later; 0: never."""
+    VACUUM_WAIT_SECONDS: float = 60.0
+    """How long a repair waits for a vacuum of a table that it writes, before it goes on beside it."""
     HEARTBEAT_SECONDS: float = 60.0
     """A run that has not been heard of for so long counts as dead and may be taken over."""
     MAX_AFFECTED_ROWS: int = 100

@@ -48,6 +48,10 @@ class RunInProgress(Refused):
     """Another run works on the same rule."""
 
 
+class Cancelled(EngineError):
+    """Somebody has asked this run to end before its next batch."""
+
+
 class LostRun(Refused):
     """This process was declared dead and another one took its run over."""
 

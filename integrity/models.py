@@ -22,6 +22,11 @@ class Run(models.Model):
         IMPORT = "import"
         CONSOLIDATE = "consolidate"
 
+    class Asked(models.TextChoices):
+        NOTHING = ""
+        PAUSE = "pause"
+        CANCEL = "cancel"
+
     verb = models.CharField(max_length=20, choices=Verb.choices)
     status = models.CharField(max_length=20, choices=statuses.RUN_CHOICES, default=statuses.RUNNING)
     actor = models.CharField(max_length=200)
@@ -39,6 +44,10 @@ class Run(models.Model):
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
+    asked = models.CharField(max_length=10, choices=Asked.choices, blank=True, help_text="Done before its next batch.")
+    asked_by = models.CharField(max_length=200, blank=True)
+    waits_for = models.TextField(blank=True, help_text="What is in its way now.")
+    waited = models.JSONField(default=dict, help_text="Seconds, by what it has waited for.")
     error = models.TextField(blank=True)
 
     class Meta:

@@ -12,5 +12,8 @@ class Observer:
     def advances(self, what: str, done: int = 1) -> None:
         """Parts of it are done."""
 
+    def waits(self, why: str) -> None:
+        """The work stands still for a reason, or, where that is empty, goes on."""
+
     def reaches(self, step: str) -> None:
         """A named step of a repair or undo has been reached; the steps are listed where they are announced."""

@@ -60,6 +60,8 @@ class RuleReport:
     """Rows by what became of them, in the words of the repair: deleted, merged, nullified, quarantined, ..."""
     undecided: list[Undecided] = field(default_factory=list)
     """The first values that a repair could not decide about."""
+    waited: dict[str, float] = field(default_factory=dict)
+    """Seconds by what was waited for between batches: pause, replication lag, vacuum, lock waits."""
     skipped: int = 0
     reasons: list[str] = field(default_factory=list)
     """Why keys were skipped, the first few."""

@@ -18,7 +18,7 @@ from integrity.cascades import reachable
 from integrity.conf import conf
 from integrity.emptiness import refuse_empty_reference
 from integrity.enforcement.along import models_along
-from integrity.exceptions import EngineError, LostRun, Refused, sentence
+from integrity.exceptions import Cancelled, EngineError, LostRun, Refused, sentence
 from integrity.keys import Key
 from integrity.leftovers import sweep
 from integrity.look import keys_in, look
@@ -32,6 +32,7 @@ from integrity.rules.base import Rule
 from integrity.safety import Brake
 from integrity.schema import is_retired, require_declared
 from integrity.scope import Scope
+from integrity.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ class RuleRepair:
         self.feeds_itself = feeds_itself(self.rule, self.steps)
         self.of_each_key = all(step.of_each_key for step in self.steps) and len(self.steps) == 1
         self.exempt = {rule.label for rule in later} | ({self.rule.label} if self.feeds_itself else set())
-        self.batch = Batch(job, run, self.connection, self.exempt, observer)
+        self.throttle = Throttle(run, {model._meta.db_table for model in self.models}, observer)
+        self.batch = Batch(job, run, self.connection, self.exempt, observer, self.throttle)
         self.left: dict[Key, Finding] = {}
         self.window: tuple[Scope, list[Key], int] = (scope, [], 0)
         self.measured = False
@@ -83,6 +85,7 @@ class RuleRepair:
             logger.exception("%s could not be repaired", self.rule.label)
             self.report.status, self.report.error = statuses.FAILED, f"{type(error).__name__}: {sentence(error)}"
         self.report.seconds = round(time.perf_counter() - started, 3)
+        self.report.waited = self.throttle.waited
         self.report.outcomes = added(self.done, self.undone)
         if wider:
             self._count_also(wider)
@@ -103,6 +106,14 @@ class RuleRepair:
         sweep({model._meta.db_table for model in self.models}, self.run, self.connection)
         self._prepare()
         whole = {rule: _count_whole(rule) for rule in self._whole_rules()}
+        try:
+            self._passes()
+        except Cancelled as asked:
+            self.report.error = sentence(asked)
+        self._conclude()
+        self._check_whole(whole)
+
+    def _passes(self) -> None:
         for _ in range(MAX_PASSES):
             before = self.report.changes
             self._pass()
@@ -113,8 +124,6 @@ class RuleRepair:
             self.report.reasons.append(
                 f"It did not come to rest in {MAX_PASSES} passes: rows may follow each other in a circle"
             )
-        self._conclude()
-        self._check_whole(whole)
 
     def _prepare(self) -> None:
         # What is decided once for all batches commits before the first: whoever goes on with the run must find it.
@@ -129,7 +138,7 @@ class RuleRepair:
         else:
             self.report.violations = self._left_over()
         self._tell_left()
-        if self.report.skipped:
+        if self.report.skipped or self.report.error:
             self.report.status = statuses.PARTIAL
         elif self.report.violations or (self.run.dry_run and self.report.changes):
             self.report.status = statuses.VIOLATED
@@ -145,8 +154,8 @@ class RuleRepair:
             self.report.undecided += undecided
 
     def _left_over(self) -> int:
-        """How many still break the rule: those that were tried, too young, or too many passes away."""
-        if not self.rule.settle and not self.feeds_itself:
+        """How many still break the rule: those that were tried, too young, too many passes away, or not come to."""
+        if not self.rule.settle and not self.feeds_itself and not self.report.error:
             return len(self.left)
         return keys_in(self.rule, self._scope(), DEFAULT_DB_ALIAS, 1)[1]
 
@@ -172,7 +181,7 @@ class RuleRepair:
             self.observer.reaches("detected")
             self.window = scope, keys, found
             self.batch.bearers = self._bearers(keys)
-            Batches(self._batch, self._skip).work_off(keys)
+            Batches(self._batch, self._skip, self.throttle).work_off(keys)
             if found <= len(keys):
                 return
             after = keys[-1]
@@ -277,10 +286,11 @@ class RuleRepair:
             now = _count_whole(rule)
             if now > count:
                 self.report.status = statuses.PARTIAL
-                self.report.error = (
+                told = (
                     f"{rule.label} had {count} violations before and has {now} now; it can only be checked whole."
                     f" Repair it, or take this back: manage.py integrity undo {self.run.pk}"
                 )
+                self.report.error = f"{self.report.error} {told}".strip()
 
     def _record(self) -> None:
         records.save_result(self.run, self.report)

@@ -15,7 +15,7 @@ from django.db.models import Case, Count, QuerySet, Value, When
 from integrity import leases, records, restore, statuses
 from integrity.conf import conf
 from integrity.enforcement.states import refuse_while_mirrored
-from integrity.exceptions import EngineError, LostRun, Refused, UnknownName, UsageError, sentence
+from integrity.exceptions import Cancelled, EngineError, LostRun, Refused, UnknownName, UsageError, sentence
 from integrity.keys import Key, stored
 from integrity.look import look
 from integrity.models import Change, Run
@@ -30,6 +30,7 @@ from integrity.safety import enter
 from integrity.schema import columns, model_of
 from integrity.scope import Scope
 from integrity.swap_back import swap_back
+from integrity.throttle import Throttle
 
 _DONE = Case(
     When(before__isnull=True, then=Value(INSERT)), When(after__isnull=True, then=Value(DELETE)), default=Value(UPDATE)
@@ -197,6 +198,8 @@ class _Undo:
         self.connection = connections[DEFAULT_DB_ALIAS]
         self.by_rule = {rule.rule: rule for rule in report.rules}
         self.before: int | None = None
+        tables = self._waiting().order_by().values_list("table", flat=True).distinct()
+        self.throttle = Throttle(run, tables, observer)
 
     def perform(self) -> None:
         started = time.perf_counter()
@@ -204,8 +207,12 @@ class _Undo:
         try:
             self._check_columns()
             self.observer.begins("undo", self._waiting().count())
+            lasted = 0.0
             for batch in self._batches():
+                self.throttle.give_way(lasted)
+                begun = time.monotonic()
                 self._carry_out(batch)
+                lasted = time.monotonic() - begun
         except LostRun:
             raise
         except (DatabaseError, EngineError) as problem:
@@ -214,9 +221,12 @@ class _Undo:
                 self.connection.close_if_unusable_or_obsolete()
             error = sentence(problem)
             status = statuses.REFUSED if isinstance(problem, Refused) and not self.report.changes else statuses.FAILED
+            if isinstance(problem, Cancelled):
+                status = statuses.PARTIAL
         for rule in self.report.rules:
             rule.seconds = round(time.perf_counter() - started, 3)
             rule.error = error
+            rule.waited = self.throttle.waited
             rule.status = status or self._status(rule)
 
     def _status(self, rule: RuleReport) -> str:
@@ -300,6 +310,7 @@ class _Undo:
                 if not self.run.dry_run:
                     records.progress(self.run, rule, outcome.restored)
             self.observer.reaches("recorded")
+            self.throttle.notice()
         for rule, outcome in outcomes:
             self.by_rule[rule].changes += outcome.restored
             for conflict in outcome.conflicts:

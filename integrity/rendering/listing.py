@@ -8,7 +8,9 @@ from typing import Any
 
 from django.utils import timezone
 from rich.console import Console
+from rich.text import Text
 
+from integrity import statuses
 from integrity.models import Result, Run, Violation
 from integrity.rendering.machine import lines, list_object
 from integrity.rendering.terminal import fitting, status
@@ -44,7 +46,8 @@ def rules_as_csv(rules: Iterable[Rule], states: Mapping[str, States]) -> str:
     return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])
 
 
-def _run(run: Run) -> dict[str, Any]:
+def run_object(run: Run) -> dict[str, Any]:
+    """A run as JSON has it."""
     results = list(run.results.all())
     return {
         "run": run.pk,
@@ -60,6 +63,10 @@ def _run(run: Run) -> dict[str, Any]:
         "reason": run.reason,
         "started_at": run.started_at.isoformat(),
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+        "asked": run.asked or None,
+        "asked_by": run.asked_by or None,
+        "waits_for": (run.status == statuses.RUNNING and run.waits_for) or None,
+        "waited": run.waited,
         "error": run.error,
     }
 
@@ -73,7 +80,7 @@ def _outcomes(results: Iterable[Result]) -> dict[str, int]:
 
 def runs_as_json(runs: Iterable[Run]) -> str:
     """Runs as one object."""
-    return json.dumps(list_object("runs", [], runs=[_run(run) for run in runs]), ensure_ascii=False)
+    return json.dumps(list_object("runs", [], runs=[run_object(run) for run in runs]), ensure_ascii=False)
 
 
 def accepted_as_json(rule: Rule, found: Violation) -> str:
@@ -93,8 +100,8 @@ def accepted_as_json(rule: Rule, found: Violation) -> str:
 
 def runs_as_csv(runs: Sequence[Run]) -> str:
     """A line for each run."""
-    rows = [_run(run) for run in runs]
-    header = list(_run(Run())) if not rows else list(rows[0])
+    rows = [run_object(run) for run in runs]
+    header = list(run_object(Run())) if not rows else list(rows[0])
     return lines(header, [[_cell(part) for part in row.values()] for row in rows])
 
 
@@ -110,10 +117,10 @@ def print_runs(out: Console, runs: Sequence[Run]) -> None:
     columns: dict[str, list[Any]] = {
         "run": [run.pk for run in runs],
         "verb": [_verb(run) for run in runs],
-        "status": [status(run.status) for run in runs],
-        "rules": [_rules(_run(run)["rules"]) for run in runs],
-        "violations": [f"{_run(run)['violations']:,}" for run in runs],
-        "changes": [f"{_run(run)['changes']:,}" for run in runs],
+        "status": [_status(run) for run in runs],
+        "rules": [_rules(run_object(run)["rules"]) for run in runs],
+        "violations": [f"{run_object(run)['violations']:,}" for run in runs],
+        "changes": [f"{run_object(run)['changes']:,}" for run in runs],
         "started": [timezone.localtime(run.started_at).strftime("%Y-%m-%d %H:%M") for run in runs],
         "lasted": [_lasted(run) for run in runs],
         "actor": [run.actor for run in runs],
@@ -123,6 +130,14 @@ def print_runs(out: Console, runs: Sequence[Run]) -> None:
         del columns["reason"]
     right = ["run", "violations", "changes", "lasted"]
     out.print(fitting(out, columns, right=right, least=["lasted", "actor", "started", "reason"]))
+
+
+def _status(run: Run) -> Text:
+    """With what is in its way, where it is at work."""
+    told = status(run.status)
+    if run.status == statuses.RUNNING and run.waits_for:
+        told.append(f", waits: {run.waits_for}")
+    return told
 
 
 def _verb(run: Run) -> str:

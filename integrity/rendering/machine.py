@@ -73,6 +73,7 @@ def _rule(report: RuleReport) -> dict[str, Any]:
         "outcomes": report.outcomes,
         "planned": [change_object(change) for change in report.planned],
         "undecided": [undecided_object(undecided) for undecided in report.undecided],
+        "waited": report.waited,
         "skipped": report.skipped,
         "reasons": report.reasons,
         "notes": report.notes,

@@ -271,6 +271,9 @@ def _notes(report: Report, rule: RuleReport) -> Iterable[str]:
     if rule.counts:
         told = ", ".join(f"{count:,} {sort.replace('_', ' ')}" for sort, count in rule.counts.items())
         yield f"{rule.rule}: {told}"
+    if rule.waited:
+        told = ", ".join(f"{seconds:.1f} s for {reason}" for reason, seconds in rule.waited.items())
+        yield f"{rule.rule}: waited {told}"
     yield from rule.notes
     for reason in rule.reasons:
         yield f"{rule.rule}: skipped {reason}"
@@ -368,6 +371,7 @@ class ProgressBar(Observer):
             transient=True,
         )
         self.task: Any = None
+        self.what = ""
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -381,7 +385,12 @@ class ProgressBar(Observer):
             return
         if self.task is not None:
             self.progress.remove_task(self.task)
+        self.what = what
         self.task = self.progress.add_task(what, total=total)
+
+    def waits(self, why: str) -> None:
+        if self.task is not None:
+            self.progress.update(self.task, description=f"{self.what} (waits: {why})" if why else self.what)
 
     def advances(self, what: str, done: int = 1) -> None:
         if self.task is not None:

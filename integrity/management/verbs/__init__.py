@@ -4,6 +4,7 @@ from integrity.management.verbs import (
     accept,
     analyze,
     consolidate,
+    control,
     enforce,
     health,
     importing,
@@ -17,21 +18,24 @@ from integrity.management.verbs import (
 )
 
 VERBS = {
-    module.VERB.name: module.VERB
-    for module in (
-        rules,
-        analyze,
-        verify,
-        health,
-        quarantine,
-        runs,
-        watch,
-        repair,
-        undo,
-        enforce,
-        consolidate,
-        importing,
-        accept,
+    verb.name: verb
+    for verb in (
+        rules.VERB,
+        analyze.VERB,
+        verify.VERB,
+        health.VERB,
+        quarantine.VERB,
+        runs.VERB,
+        watch.VERB,
+        repair.VERB,
+        undo.VERB,
+        control.PAUSE,
+        control.RESUME,
+        control.CANCEL,
+        enforce.VERB,
+        consolidate.VERB,
+        importing.VERB,
+        accept.VERB,
     )
 }
 """By name, in the order of the help: those that look, then those that write."""
