@@ -94,12 +94,12 @@ class Batch:
             refuse_triggers(plans, self.allowed, self.connection)
             brake(outcome.tables)
             self._write(plans, keys, outcome)
+            self.throttle.notice()
             if self.run.dry_run:
                 transaction.set_rollback(True)
             else:
                 self._record(keys, outcome)
             self.observer.reaches("recorded")
-            self.throttle.notice()
         self.observer.reaches("committed")
         return outcome
 

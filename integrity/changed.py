@@ -114,7 +114,8 @@ class Tracked:
         ordered = tuple(sorted(keys, key=str))
         look(self.rule, Scope(keys=ordered, without=self.accepted), DEFAULT_DB_ALIAS, self.report)
         self.report.changed = len(ordered)
-        self._remember(Q(key__in=[self.rule.key_as_json(key) for key in ordered]) if ordered else Q(pk__in=[]))
+        if self.report.sample or Violation.objects.filter(rule=self.rule.label, database=self.run.database).exists():
+            self._remember(Q(key__in=[self.rule.key_as_json(key) for key in ordered]))
         # Of all others it is known what they were, and that nothing has changed since.
         self.report.violations = self._stored(Violation.Status.OPEN).count()
         self.report.status = statuses.VIOLATED if self.report.violations else statuses.CLEAN

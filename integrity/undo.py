@@ -304,13 +304,13 @@ class _Undo:
                 outcomes.append((rule, outcome))
             with self.connection.cursor() as cursor:
                 cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            self.throttle.notice()
             if self.run.dry_run:
                 transaction.set_rollback(True)
             for rule, outcome in outcomes:
                 if not self.run.dry_run:
                     records.progress(self.run, rule, outcome.restored)
             self.observer.reaches("recorded")
-            self.throttle.notice()
         for rule, outcome in outcomes:
             self.by_rule[rule].changes += outcome.restored
             for conflict in outcome.conflicts:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from itertools import count
 
+import psycopg
+
 from integrity.enforcement.noted import Noted
 from integrity.engine import analyze
 from integrity.registry import registry
 from tests.benchmarks.jobs import DRIFT, MILEAGE, finished
 from tests.benchmarks.measure import Job
-from tests.benchmarks.world import HISTORY, sql
+from tests.benchmarks.world import HISTORY, own_url, sql
 
 KEYS = 1_000
+SOME = """
+    SELECT p.id, p.distance_total, h.km, s.km FROM players_player p
+    LEFT JOIN (SELECT player_id, sum(distance_km) km FROM players_hourlymetric
+               WHERE player_id = ANY(%(keys)s) GROUP BY 1) h ON h.player_id = p.id
+    LEFT JOIN (SELECT player_id, sum(distance_km - flushed_km) km FROM players_opensession
+               WHERE player_id = ANY(%(keys)s) GROUP BY 1) s ON s.player_id = p.id
+    WHERE p.id = ANY(%(keys)s) AND p.distance_total IS DISTINCT FROM COALESCE(h.km, 0) + COALESCE(s.km, 0)
+"""
 FIRST = "WHERE id <= 10 * (SELECT count(*) FROM kept_players)"
 later = count(1)
 
@@ -82,6 +92,7 @@ class NotedSingle(Writing):
 class Changed(Job):
     """By hand everything is looked at; correct writers have changed the keys."""
 
+    goal: float | None
     name, what, goal = "changed", f"{KEYS:,} changed keys (analyze --changed) for a look at everything", 0.02
 
     def before(self) -> None:
@@ -106,4 +117,29 @@ class Changed(Job):
         assert report.rules[0].changed is not None
 
 
-NOTED: list[type[Job]] = [Changed, NotedInsert, NotedUpdate, NotedOther, NotedSingle]
+class ChangedByHand(Changed):
+    """The floor: as many index ranges, and a connection, as the verb leaves records."""
+
+    name, what, goal = "changed-floor", "the same for a look at those keys by hand", None
+
+    def by_hand(self) -> None:
+        (players,) = sql("SELECT count(*) FROM kept_players")[0]
+        keys = [*range(step := max(1, players // KEYS), players + 1, step)]
+        with psycopg.connect(own_url()) as by_itself:
+            by_itself.execute(SOME, {"keys": keys}).fetchall()
+
+
+class ChangedTogether(Changed):
+    """Where the rows of one key lie side by side; otherwise each of them is a block of its own."""
+
+    name, what = "changed-together", "as changed, the hours of a player stored side by side"
+    lies_together = False
+
+    def before(self) -> None:
+        if not self.lies_together:
+            sql(f"CLUSTER {HISTORY} USING hourly_metric_is_unique; ANALYZE {HISTORY};")
+            self.lies_together = True
+        super().before()
+
+
+NOTED: list[type[Job]] = [Changed, ChangedByHand, NotedInsert, NotedUpdate, NotedOther, NotedSingle, ChangedTogether]
