@@ -88,15 +88,15 @@ class Tracked:
             raise NotChecked(f"Another run is looking at {self.rule.label}. Wait until it has ended.") from error
 
     def _why_not(self, state: str) -> str:
-        label = self.rule.label
+        way_out = f"manage.py integrity analyze {self.rule.label}"
         if state != GUARDED:
             return (
-                f"What changes {label} is not noted: its triggers are {state}. Run: manage.py makemigrations, migrate,"
-                f" then manage.py integrity analyze {label}"
+                f"What changes is not noted: its triggers are {state}."
+                f" Run: manage.py makemigrations, migrate, then {way_out}"
             )
         return (
-            f"{label} was not looked at as a whole since its triggers were installed or switched on, so that what has"
-            f" changed since is not known. Run: manage.py integrity analyze {label}"
+            "It was not looked at as a whole since its triggers were installed or switched on, so that what has changed"
+            f" since is not known. Run: {way_out}"
         )
 
     def _changed_keys(self, from_notes: Any) -> set[Key] | None:
@@ -122,8 +122,9 @@ class Tracked:
         if self.report.violations > conf().STORED_VIOLATIONS:
             Sweep.objects.filter(pk=self.sweep.pk).update(truncated=True)
         self.report.notes.append(
-            f"{self.rule.label}: {len(ordered):,} keys may have changed and were looked at; for all others stands what"
-            f" run {self.sweep.run_id} found on {timezone.localtime(self.sweep.at):%Y-%m-%d %H:%M}, and later runs."
+            f"{self.rule.label}: {_keys_told(len(ordered))} may have changed and"
+            f" {'was' if len(ordered) == 1 else 'were'} looked at; for all others stands what run {self.sweep.run_id}"
+            f" found on {timezone.localtime(self.sweep.at):%Y-%m-%d %H:%M}, and later runs."
         )
 
     # Everything
@@ -153,9 +154,9 @@ class Tracked:
             return
         some = ", ".join(" ".join(map(str, part)) for key in sorted(otherwise)[:TOLD] for part in key)
         self.report.error = (
-            f"{len(otherwise):,} keys are not as the checks of what has changed had them ({some}"
-            f"{', ...' if len(otherwise) > TOLD else ''}): they were written past the triggers, as with"
-            " session_replication_role = replica, and earlier answers of --changed were wrong. They are recorded now."
+            f"{_keys_told(len(otherwise))} changed without being noted ({some}"
+            f"{', ...' if len(otherwise) > TOLD else ''}), written past the triggers, as with"
+            " session_replication_role = replica. Earlier answers of --changed were wrong; this one is recorded."
         )
 
     def _remember(self, looked_at: Q) -> None:
@@ -169,6 +170,10 @@ class Tracked:
 def _keys(stored: Any) -> Iterable[dict[str, Any]]:
     found: Iterable[dict[str, Any]] = stored.values_list("key", flat=True)
     return found
+
+
+def _keys_told(number: int) -> str:
+    return "1 key" if number == 1 else f"{number:,} keys"
 
 
 def _hashable(key: dict[str, Any]) -> tuple[tuple[str, str], ...]:
