@@ -142,6 +142,7 @@ def _last_sweep(rules: Sequence[Rule]) -> datetime | None:
             verb=Run.Verb.ANALYZE,
             keys__isnull=True,
             results__rule=rule.label,
+            results__changed__isnull=True,
             results__status__in=[statuses.CLEAN, statuses.VIOLATED, statuses.RETIRED],
         )
         times.append(seen.values_list("finished_at", flat=True).first())

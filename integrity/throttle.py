@@ -29,9 +29,12 @@ _LOOK = """
              SELECT to_regclass(quote_ident(t)) FROM unnest(%s::text[]) AS t)) AS vacuumed
     FROM integrity_run AS r WHERE r.id = %s
 """
+# Our own heartbeat, and whoever asks us to pause, wait for the row of the run alone.
 _BEHIND_US = """
-    SELECT count(*) AS waiting FROM pg_stat_activity
-    WHERE wait_event_type = 'Lock' AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
+    SELECT count(*) AS waiting FROM pg_stat_activity AS a
+    WHERE wait_event_type = 'Lock' AND pg_backend_pid() = ANY(pg_blocking_pids(pid)) AND NOT EXISTS (
+        SELECT FROM pg_locks AS l
+        WHERE l.pid = a.pid AND l.locktype = 'tuple' AND l.relation = 'integrity_run'::regclass)
 """
 
 

@@ -13,7 +13,8 @@ from integrity import Always, Derived, PerKey, References, Unique
 from integrity.enforcement.noted import Noted
 from integrity.enforcement.states import tracking
 from integrity.engine import accept, analyze, revoke, verify
-from integrity.models import Note, Result, Violation
+from integrity.health import health
+from integrity.models import Note, Result, Run, Violation
 from integrity.observer import Observer
 from integrity.repair import repair
 from integrity.undo import undo
@@ -332,6 +333,12 @@ def test_a_repair_its_verification_and_its_undo_are_followed(balance):
     verify(done.run)
     undo(done.run)
     assert changed(balance)[1] == {wrong.pk} == everything(balance)
+
+
+def test_health_does_not_take_it_for_a_look_at_everything(balance):
+    swept = Run.objects.latest("id").finished_at
+    changed(balance)
+    assert health([balance]).last_sweep == swept
 
 
 def test_an_accepted_exception_is_not_counted_until_it_expires(balance):

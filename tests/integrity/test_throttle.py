@@ -97,6 +97,19 @@ def test_batches_get_smaller_while_somebody_waits(other):
     assert sizes[:2] == [2, 1]
 
 
+def test_the_heartbeat_of_a_run_is_nobody_who_waits(other):
+    beat = threading.Thread(target=other.commits, args=["UPDATE integrity_run SET heartbeat_at = now()"])
+
+    def wait_behind_us():
+        beat.start()
+        other.await_wait()
+
+    watching = Watching("written", wait_behind_us)
+    assert worlds.perform("accounts", observer=watching).status == "clean"
+    beat.join(10)
+    assert watching.heard == []
+
+
 def test_a_vacuum_of_a_written_table_is_waited_for(other, settings):
     settings.INTEGRITY = SMALL | {"VACUUM_WAIT_SECONDS": 0.4}
     Account._base_manager.bulk_create(Account(id=i, name="n" * 50) for i in range(1000, 4000))
