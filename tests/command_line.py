@@ -20,6 +20,7 @@ from django.db import connection, connections
 
 ROOT = Path(__file__).parent.parent
 NOWHERE = "postgres://ann:s3cret@127.0.0.1:1/shop"
+CTRL_C = b"\x03"
 # The terminal must be the process's own, or Ctrl-C would reach nobody; what starts in the background ignores it.
 AT_TERMINAL = (
     "import fcntl, runpy, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); del sys.argv[0];"
@@ -112,13 +113,13 @@ def on_terminal(*words: object, answer: str = "", columns: int = 100, **environm
         start_new_session=True,
     )
     os.close(theirs)
-    said = b""
+    said, pressed = b"", b""
     with running:
-        while part := _read(ours):
+        while part := _read(ours, pressed):
             said += part
             if answer and b"[y/N] " in said:
                 os.write(ours, answer.encode())
-                answer = ""
+                answer, pressed = "", CTRL_C if answer.encode() == CTRL_C else b""
         try:
             running.wait(10)
         except subprocess.TimeoutExpired:
@@ -127,9 +128,16 @@ def on_terminal(*words: object, answer: str = "", columns: int = 100, **environm
     return Done(running.returncode, said.decode())
 
 
-def _read(terminal: int) -> bytes:
-    """What comes next; nothing when the other side has gone, or is silent for too long."""
-    if not select.select([terminal], [], [], 30)[0]:
+def _read(terminal: int, pressed: bytes) -> bytes:
+    """What comes next; nothing when the other side has gone, or is silent for too long.
+
+    pressed: Ctrl-C, which Python misses between a prompt and the wait for its answer; people press it again.
+    """
+    for _ in range(15):
+        if select.select([terminal], [], [], 2)[0]:
+            break
+        os.write(terminal, pressed)
+    else:
         return b""
     try:
         return os.read(terminal, 65536)

@@ -24,9 +24,8 @@ def document():
 def operations():
     for path, methods in document()["paths"].items():
         for operation in methods.values():
-            if operation["tags"] in (["vehicles"], ["teams"]):
-                continue  # tests/vehicles and tests/teams ask the same of them
-            yield path.rsplit("/api/")[-1], operation
+            if operation["tags"] in (["bikes"], ["reads"]):  # the tests of the other apps ask the same of theirs
+                yield path.rsplit("/api/")[-1], operation
 
 
 def test_every_status_is_documented():
