@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from integrity import statuses
 
@@ -44,10 +44,20 @@ class Run(models.Model):
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    asked = models.CharField(max_length=10, choices=Asked.choices, blank=True, help_text="Done before its next batch.")
-    asked_by = models.CharField(max_length=200, blank=True)
-    waits_for = models.TextField(blank=True, help_text="What is in its way now.")
-    waited = models.JSONField(default=dict, help_text="Seconds, by what it has waited for.")
+    # The database has the defaults too: a process that was started before the migration goes on opening runs.
+    asked = models.CharField(
+        max_length=10,
+        choices=Asked.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Done before its next batch.",
+    )
+    asked_by = models.CharField(max_length=200, blank=True, default="", db_default="")
+    waits_for = models.TextField(blank=True, default="", db_default="", help_text="What is in its way now.")
+    waited = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), help_text="Seconds, by what it has waited for."
+    )
     error = models.TextField(blank=True)
 
     class Meta:

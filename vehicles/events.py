@@ -16,8 +16,6 @@ from vehicles.exceptions import Invalid
 from vehicles.finding import Reference, find_event, find_vehicle
 from vehicles.models import VehicleEvent
 
-EDITABLE = ("type", "occurred_at", "miles", "replaced_miles", "cost", "notes", "source")
-
 REFUSED_FIELD = {
     "vehicle_event_miles_in_range": "miles",
     "vehicle_event_replaced_miles_in_range": "replaced_miles",

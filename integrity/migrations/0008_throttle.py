@@ -13,21 +13,21 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='run',
             name='asked',
-            field=models.CharField(blank=True, choices=[('', 'Nothing'), ('pause', 'Pause'), ('cancel', 'Cancel')], help_text='Done before its next batch.', max_length=10),
+            field=models.CharField(blank=True, choices=[('', 'Nothing'), ('pause', 'Pause'), ('cancel', 'Cancel')], db_default='', default='', help_text='Done before its next batch.', max_length=10),
         ),
         migrations.AddField(
             model_name='run',
             name='asked_by',
-            field=models.CharField(blank=True, max_length=200),
+            field=models.CharField(blank=True, db_default='', default='', max_length=200),
         ),
         migrations.AddField(
             model_name='run',
             name='waited',
-            field=models.JSONField(default=dict, help_text='Seconds, by what it has waited for.'),
+            field=models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict, help_text='Seconds, by what it has waited for.'),
         ),
         migrations.AddField(
             model_name='run',
             name='waits_for',
-            field=models.TextField(blank=True, help_text='What is in its way now.'),
+            field=models.TextField(blank=True, db_default='', default='', help_text='What is in its way now.'),
         ),
     ]
