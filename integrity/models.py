@@ -63,6 +63,15 @@ class Run(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [models.Index(fields=["verb", "-started_at"], name="integrity_run_verb_started")]
+        permissions = [
+            ("analyze", "Can analyze and verify"),
+            ("repair", "Can repair, and try a repair"),
+            ("undo", "Can undo, and try an undo"),
+            ("accept", "Can accept violations, and revoke it"),
+            ("enforce", "Can enforce rules in the database"),
+            ("control", "Can pause, resume and cancel runs"),
+            ("import_feed", "Can import feeds"),
+        ]
 
     def __str__(self) -> str:
         return f"run {self.pk}: {self.verb}, {self.status}"

@@ -27,6 +27,7 @@ from integrity.exceptions import EngineError
 from integrity.keys import Key
 from integrity.look import look
 from integrity.models import Change, Run
+from integrity.permissions import may
 from integrity.registry import registry
 from integrity.repair import repair
 from integrity.reports import Finding, PlannedChange, Report, RuleReport, rows
@@ -35,8 +36,6 @@ from integrity.scope import Scope
 from integrity.statuses import CLEAN, VIOLATED
 from integrity.undo import undo
 
-PERMISSION = "integrity.add_run"
-"""Whoever may add a run may repair and undo."""
 SHOWN = 50
 RUNS_SHOWN = 10
 TRY, APPLY = "try", "apply"
@@ -157,7 +156,8 @@ class Repairable(Page):
             "offers": self._offers(obj, broken),
             "shown": SHOWN,
             "runs": self._runs(obj),
-            "may_repair": request.user.has_perm(PERMISSION),
+            "may_repair": may(request.user, "repair"),
+            "may_undo": may(request.user, "undo"),
             "form": Consent(),
             **self.more(request, obj),
         }
@@ -182,7 +182,7 @@ class Repairable(Page):
 
     def repair_view(self, request: HttpRequest, object_id: str, strategy: str) -> HttpResponse:
         """Try a repair, or carry it out once it was tried and confirmed."""
-        obj = self._writable(request, object_id)
+        obj = self._writable(request, object_id, "repair")
         if strategy not in self.strategies:
             raise Http404(f"There is no repair {strategy!r}.")
 
@@ -193,7 +193,7 @@ class Repairable(Page):
 
     def undo_view(self, request: HttpRequest, object_id: str, run: int) -> HttpResponse:
         """Take a run of this page back; the same two steps."""
-        obj = self._writable(request, object_id)
+        obj = self._writable(request, object_id, "undo")
         if run not in {known.pk for known in self._runs(obj)}:
             raise Http404(f"Run {run} is no run of this page.")
 
@@ -261,10 +261,10 @@ class Repairable(Page):
             raise Http404(f"There is no {self.opts.verbose_name} {object_id}.")
         return obj
 
-    def _writable(self, request: HttpRequest, object_id: str) -> Any:
+    def _writable(self, request: HttpRequest, object_id: str, verb: str) -> Any:
         """For what writes: POST alone, from somebody who may."""
         obj = self._viewable(request, object_id)
-        if request.method != "POST" or not request.user.has_perm(PERMISSION):
+        if request.method != "POST" or not may(request.user, verb):
             raise PermissionDenied
         return obj
 

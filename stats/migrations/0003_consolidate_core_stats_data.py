@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('stats', '0002_consolidate_stats_models'),
         ('core_stats', '0001_initial'),
-        ('integrity', '0008_throttle'),
+        ('integrity', '0009_permissions'),
     ]
 
     operations = [

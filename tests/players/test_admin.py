@@ -29,7 +29,8 @@ def staff(client, django_user_model):
     """Log in somebody with these permissions beside seeing everything."""
 
     def log_in(*permissions, sees=VIEW):
-        account = django_user_model.objects.create_user("ann", password="ann", is_staff=True)
+        account, _ = django_user_model.objects.get_or_create(username="ann", is_staff=True)
+        account.user_permissions.clear()
         for permission in [*sees, *permissions]:
             app, _, codename = permission.partition(".")
             account.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
@@ -328,18 +329,25 @@ def test_a_repair_without_a_reason_is_refused(admin_client):
 
 
 @pytest.mark.parametrize("step", ["try", "apply"])
-def test_only_who_may_add_runs_may_repair_or_undo(staff, step):
+def test_only_who_may_repair_or_undo_does(staff, step):
     player = make_wrong()
-    client = staff("players.change_player", "players.change_hourlymetric")
+    client = staff("players.change_player", "players.change_hourlymetric", "integrity.undo")
     assert repair(client, player, step).status_code == 403
+    client = staff("integrity.repair")
     assert client.post(url("player", player.pk, "undo", 1), {"step": step, "reason": "x"}).status_code == 403
     assert not Run.objects.exists()
 
 
-def test_who_may_add_runs_may_repair(staff):
+def test_who_may_repair_repairs_and_who_may_undo_takes_it_back(staff):
     player = make_wrong()
-    assert repair(staff("integrity.add_run"), player, "apply").status_code == 302
-    assert Run.objects.get(dry_run=False).actor == "ann"
+    assert repair(staff("integrity.repair"), player, "apply").status_code == 302
+    run = Run.objects.get(dry_run=False)
+    assert run.actor == "ann"
+    undone = staff("integrity.undo").post(
+        url("player", player.pk, "undo", run.pk), {"step": "apply", "reason": "for a test"}
+    )
+    assert undone.status_code == 302
+    assert Run.objects.get(verb="undo").of == run
 
 
 def test_a_repair_needs_a_post(admin_client):
@@ -415,7 +423,7 @@ def test_a_wrong_correction_is_said_beside_its_field(admin_client, total, reason
 
 def test_only_who_may_add_corrections_may_correct(staff):
     player = make_player(stored=7)
-    client = staff("players.change_player", "integrity.add_run")
+    client = staff("players.change_player", "integrity.repair")
     assert client.get(url("player", player.pk, "correct")).status_code == 403
     assert correct(client, player, "8", "7").status_code == 403
     assert not MasterCorrection.objects.exists()
