@@ -1,6 +1,7 @@
 """The phases of the consolidation as migrations carry them out, over the models that they have.
 
-A fresh database has nothing to copy and nothing to point elsewhere, and records no run.
+A fresh database has nothing to copy and nothing to point elsewhere, records no run, and asks nothing of the engine's
+tables. With rows they must be up to date.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from integrity import statuses
 from integrity.consolidate import consolidate, copy_is_in_effect, references_are_in_effect
 from integrity.consolidation.retiring import bring_back, keep_equal, keep_equal_no_longer, prove, retire, told
 from integrity.consolidation.typed import is_referred_to
+from integrity.current import require_current_tables
 from integrity.exceptions import EngineError, Refused
 from integrity.look import look
 from integrity.reports import Report, RuleReport
@@ -34,9 +36,10 @@ def copy(apps: Any, editor: Any) -> None:
     rule = _rule(apps, editor)
     if rule is None:
         return
-    if not rule.other._base_manager.exists():
+    if not any(model._base_manager.exists() for model in (rule.model, rule.other)):
         keep_equal(rule)
         return
+    require_current_tables()
     first = [(legacy_level(rule.other), "recompute")]
     _require(
         rule,
@@ -53,6 +56,7 @@ def take_copy_back(apps: Any, editor: Any) -> None:
         return
     first = [(legacy_level(rule.other), "recompute")]
     if copy_is_in_effect(rule, first):
+        require_current_tables("manage.py migrate stats 0002, before anything of integrity goes back")
         report = consolidate(rule, "rollback", first=first, actor=ACTOR, reason="stats.0003 backwards")
         if report.status not in (statuses.CLEAN, statuses.PARTIAL):
             _require(rule, report)
@@ -76,6 +80,7 @@ def point_references(apps: Any, editor: Any) -> None:
     """Foreign keys, generic relations, content types and permissions follow the rows."""
     rule = _rule(apps, editor)
     if rule is not None and is_referred_to(rule, editor.connection):
+        require_current_tables()
         _require(
             rule, consolidate(rule, "references", actor=ACTOR, reason="stats.0004_remove_old_core_stats_references")
         )
@@ -85,6 +90,7 @@ def point_references_back(apps: Any, editor: Any) -> None:
     """The same the other way round."""
     rule = _rule(apps, editor)
     if rule is not None and references_are_in_effect(rule):
+        require_current_tables("manage.py migrate stats 0003, before anything of integrity goes back")
         report = consolidate(rule, "rollback", actor=ACTOR, reason="stats.0004 backwards")
         if report.status not in (statuses.CLEAN, statuses.PARTIAL):
             _require(rule, report)

@@ -1,0 +1,69 @@
+"""The migrations of core stats beside those of the engine, which go on: neither order breaks a database."""
+
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from integrity.exceptions import Refused
+from integrity.models import Run
+from tests.stats.worlds import CURRENT, LEGACY, at, bytes_of, has_triggers, make_users, migrate, put, rows
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+EARLIER = ("integrity", "0006_consolidate")
+"""What the copy depends on: the engine's migration that it was written beside."""
+
+
+def migrate_engine(target=None):
+    executor = MigrationExecutor(connection)
+    executor.loader.check_consistent_history(connection)
+    others = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in ("stats", "core_stats")]
+    executor.migrate([target] if target else others)
+
+
+@contextmanager
+def engine_of_earlier():
+    migrate_engine(EARLIER)
+    try:
+        yield
+    finally:
+        migrate_engine()
+
+
+def test_with_an_engine_of_earlier_only_rows_need_the_newest_tables():
+    with at("start"):
+        with engine_of_earlier():
+            migrate("end")
+            migrate("start")
+            make_users(2)
+            put(LEGACY, 1, strength=20)
+            before = bytes_of(LEGACY)
+            with pytest.raises(Refused, match=r"Run manage.py migrate integrity first, then manage.py migrate\."):
+                migrate("end")
+            assert (bytes_of(LEGACY), bytes_of(CURRENT), has_triggers()) == (before, [], False)
+        migrate("end")
+        assert list(rows(CURRENT)) == [1]
+
+
+def test_what_was_copied_is_not_taken_back_by_an_engine_of_earlier():
+    with at("before copy"):
+        make_users(1)
+        put(LEGACY, 1)
+        migrate("copied")
+        with engine_of_earlier(), pytest.raises(Refused, match=r"then manage\.py migrate stats 0002, before"):
+            migrate("before copy")
+        assert rows(CURRENT) == rows(LEGACY)
+        migrate("before copy")
+        assert bytes_of(CURRENT) == []
+
+
+def test_rows_of_the_new_table_alone_come_to_the_old_one():
+    with at("before copy"):
+        make_users(1)
+        put(CURRENT, 1, wisdom=70)
+        migrate("copied")
+        assert rows(LEGACY) == rows(CURRENT)
+        migrate("end")
+        assert Run.objects.exists()
