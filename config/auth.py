@@ -73,14 +73,22 @@ class Oneself(SessionAuth):
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
         """The user. Raises NoKey."""
         if not request.user.is_authenticated:
-            limits.count_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+            count(request, "")
             raise NoKey("Sign in: these are your own, and no key opens them.", "")
         return request.user
+
+
+def count(request: HttpRequest, prefix: str) -> None:
+    """Count a request to the engine for its key, or without a valid one for its address. Raises TooMany."""
+    if prefix:
+        limits.count_key(prefix)
+    else:
+        limits.count_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
 
 
 def _signed_in(request: HttpRequest, how: str) -> Any:
     """The user. Raises NoKey, which counts for the address."""
     if not request.user.is_authenticated:
-        limits.count_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+        count(request, "")
         raise NoKey(f"Send a global API key in the header {HEADER}, or {how}.", HEADER)
     return request.user

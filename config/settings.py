@@ -106,6 +106,8 @@ PLAYERS = {
     # The proxy in front appends the address that it sees; without one anybody could write what suits them.
     "TRUSTED_PROXIES": 1 if BEHIND_PROXY else 0,
 }
+# The engine's API counts requests as that of the bikes does.
+INTEGRITY = {"API_LIMIT": "config.auth.count"}
 VEHICLES = {"MAX_MILES_PER_DAY": MAX_MILES_PER_DAY}
 globals().update(mail.settings_of(EMAIL_ADDRESS))
 DATABASES: dict[str, Any] = {"default": database_url.parse(DATABASE_URL)}

@@ -17,7 +17,7 @@ from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from integrity import statuses
+from integrity import apikeys_admin, statuses
 from integrity.exceptions import EngineError
 from integrity.models import Quarantined
 from integrity.owners import key_as_told
@@ -33,6 +33,7 @@ elif apps.is_installed("unfold"):
 else:
     ModelAdmin = admin.ModelAdmin
 
+__all__ = ["QuarantineAdmin", "apikeys_admin"]
 AT_ONCE = 200
 """How many rows are put back by one click: a page holds them all, for a person to read."""
 

@@ -56,6 +56,10 @@ class LostRun(Refused):
     """This process was declared dead and another one took its run over."""
 
 
+class WrongKey(UsageError):
+    """An API key that opens nothing: unknown, revoked or expired."""
+
+
 def sentence(error: Exception) -> str:
     """The first line of an error, for records and terminals."""
     return str(error).strip().split("\n")[0] or type(error).__name__

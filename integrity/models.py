@@ -332,3 +332,31 @@ class Severed(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} of {self.rows} rows of {self.table} by {self.session_user}"
+
+
+class ApiKey(models.Model):
+    """What opens the engine's API to a program, for as much as its scopes say. Made and revoked by ``apikeys``.
+
+    The key is random and long, so a fast hash keeps it as well as a slow one would; its first part finds the row.
+    """
+
+    name = models.CharField(max_length=100, help_text="Who uses the key; runs tell of it as their actor.")
+    prefix = models.CharField(max_length=16, unique=True, editable=False, help_text="How the key begins.")
+    hash = models.CharField(
+        max_length=64,
+        editable=False,
+        help_text="SHA-256 of the key, in hex. The key itself is shown once and stored nowhere.",
+    )
+    scopes = models.JSONField(default=list, help_text="What the key may do.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=200)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: when it is revoked.")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute.")
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}...)"

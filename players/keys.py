@@ -1,23 +1,17 @@
-"""API keys: made, shown once, checked, revoked.
+"""API keys of bikes: made, shown once, checked, revoked. They look like those of the engine, and open nothing of it."""
 
-A key is a prefix that finds its row and 32 random bytes. Nobody guesses 256 bits, so a fast hash is enough: a slow one
-would cost every report of every bike its time and protect nothing more.
-"""
-
-import secrets
 from datetime import datetime, timedelta
-from hashlib import sha256
 from hmac import compare_digest
 
 from django.db.models import Q
 from django.utils import timezone
 
+from integrity.apikeys import digest, mint
 from players.exceptions import NoKey, WrongKey
 from players.models import ApiKey, Device
 from players.sql import execute
 
 HEADER = "X-Api-Key"
-PREFIX_BYTES, SECRET_BYTES = 6, 32
 # By hand: this precedes every report, and the ORM would take longer to put it together than PostgreSQL to answer.
 COLUMNS = [field.attname for field in ApiKey._meta.concrete_fields]
 FIND = f"SELECT {', '.join(COLUMNS)} FROM players_apikey WHERE prefix = %s"  # noqa: S608  (names of our own columns)
@@ -29,10 +23,9 @@ def create_key(name: str, device: Device | None = None) -> tuple[str, ApiKey]:
 
     The key itself is in no table, so this is the only time that it can be shown.
     """
-    prefix = secrets.token_hex(PREFIX_BYTES)
-    plain = f"{prefix}.{secrets.token_urlsafe(SECRET_BYTES)}"
+    prefix, plain = mint()
     record = ApiKey.objects.create(
-        name=name, prefix=prefix, hash=_hash(plain), device=device, created_at=timezone.now()
+        name=name, prefix=prefix, hash=digest(plain), device=device, created_at=timezone.now()
     )
     return plain, record
 
@@ -48,7 +41,7 @@ def check_key(plain: str | None) -> ApiKey:
     if not plain:
         raise NoKey(f"Send an API key in the header {HEADER}.", HEADER)
     record = _find(plain.partition(".")[0])
-    if record is None or record.revoked_at or not compare_digest(record.hash, _hash(plain)):
+    if record is None or record.revoked_at or not compare_digest(record.hash, digest(plain)):
         raise WrongKey("This API key is unknown or revoked.", HEADER)
     _note_use(record, timezone.now())
     return record
@@ -59,11 +52,6 @@ def _find(prefix: str) -> ApiKey | None:
         return None
     rows = execute(FIND, [prefix])
     return ApiKey.from_db(None, COLUMNS, rows[0]) if rows else None
-
-
-def _hash(plain: str) -> str:
-    # A header may hold what UTF-8 cannot say; it is wrong then, and no error.
-    return sha256(plain.encode(errors="surrogatepass")).hexdigest()
 
 
 def _note_use(key: ApiKey, now: datetime) -> None:

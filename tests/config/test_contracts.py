@@ -47,3 +47,12 @@ def test_transactions_begin_in_verbs_only(path):
 )
 def test_the_contract_sees_every_way_to_import(source):
     assert begins_transactions(source)
+
+
+def test_the_engine_asks_for_what_its_api_needs_nowhere_else():
+    wanting = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "integrity").rglob("*.py")
+        if any(name.startswith(("ninja", "integrity.api.", "pydantic")) for name in imported(path.read_text()))
+    }
+    assert {path for path in wanting if not path.startswith("integrity/api/")} == set()

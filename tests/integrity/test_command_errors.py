@@ -174,7 +174,7 @@ def test_a_setting_of_the_engine_that_does_not_exist_exits_with_2(settings):
     settings.INTEGRITY = {"BATCH": 1}
     done = integrity("analyze")
     assert done.code == 2
-    assert done.err.startswith("Unknown setting INTEGRITY['BATCH']. Known: BATCH_KEYS, ")
+    assert done.err.startswith("Unknown setting INTEGRITY['BATCH']. Known: API_LIMIT, BATCH_KEYS, ")
 
 
 @pytest.mark.django_db

@@ -8,6 +8,7 @@ from integrity.management.verbs import (
     enforce,
     health,
     importing,
+    keys,
     quarantine,
     repair,
     rules,
@@ -36,6 +37,7 @@ VERBS = {
         consolidate.VERB,
         importing.VERB,
         accept.VERB,
+        keys.VERB,
     )
 }
 """By name, in the order of the help: those that look, then those that write."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-from datetime import datetime, time
 from typing import Any
 
-from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
-
 from integrity.management.base import EngineCommand
+from integrity.management.verbs.arguments import moment
 from integrity.management.verbs.base import Verb
 from integrity.registry import registry
 
@@ -18,7 +14,7 @@ def _arguments(parser: Any) -> None:
     parser.add_argument("rules", nargs=1, metavar="RULE", help="app.name")
     parser.add_argument("--key", required=True, metavar="K", help="Which violation.")
     parser.add_argument("--reason", default="", metavar="TEXT", help="Why; required unless --revoke.")
-    parser.add_argument("--until", type=_moment, metavar="DATE", help="When it expires (default: never).")
+    parser.add_argument("--until", type=moment, metavar="DATE", help="When it expires (default: never).")
     parser.add_argument("--format", choices=["table", "json"], default="table", help="How to print it.")
     parser.add_argument("--revoke", action="store_true", help="Take the acceptance back.")
 
@@ -43,18 +39,6 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
         return
     until = f"until {found.accepted_until:%Y-%m-%d %H:%M %Z}" if found.accepted_until else "until it is revoked"
     command.stdout.write(f"{rule.label} at {options['key']} is accepted {until}.")
-
-
-def _moment(text: str) -> datetime:
-    """A date or a time, in the project's time zone, for argparse."""
-    try:
-        day = parse_date(text)
-        moment = datetime.combine(day, time()) if day else parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ArgumentTypeError(f"{text!r} is not a date such as 2030-01-31 or a time such as 2030-01-31T12:00")
-    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
 
 
 VERB = Verb(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+from datetime import datetime, time
 from typing import Any
+
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
 
 from integrity.exceptions import UsageError
 from integrity.keys import Key
@@ -50,3 +55,15 @@ def strategy_of(rule: Rule, wanted: str | None, *, alone: bool) -> str:
     if wanted is None and len(rule.repairs) > 1:
         raise UsageError(f"{rule.label} has several repairs; choose one with --strategy: {', '.join(rule.repairs)}.")
     return rule.strategy(wanted)[0]
+
+
+def moment(text: str) -> datetime:
+    """A date or a time, in the project's time zone, for argparse."""
+    try:
+        day = parse_date(text)
+        found = datetime.combine(day, time()) if day else parse_datetime(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is not a date such as 2030-01-31 or a time such as 2030-01-31T12:00")
+    return timezone.make_aware(found) if timezone.is_naive(found) else found

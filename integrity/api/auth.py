@@ -1,0 +1,79 @@
+"""Who may use an operation: a program whose key has its scope, or staff with the permission that the scope stands for.
+
+``auth=needs("repair")`` on an operation asks for it; ``request.auth`` is then the name that a run gets as its actor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from ninja.security import APIKeyHeader, SessionAuth
+
+from integrity.api.problems import Refusal
+from integrity.apikeys import check_key
+from integrity.conf import conf
+from integrity.exceptions import WrongKey
+from integrity.permissions import may, needed
+
+HEADER = "X-Api-Key"
+
+
+class EngineKey(APIKeyHeader):
+    """A key of the engine with a scope."""
+
+    param_name = HEADER
+    openapi_description = "A key made by `manage.py integrity keys --create`, or in the administration; it has scopes."
+
+    def __init__(self, scope: str) -> None:
+        super().__init__()
+        self.scope = scope
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> str | None:
+        """The name of the actor; None, where no key was sent, leaves it to the session. Raises Refusal."""
+        if key is None:
+            return None
+        try:
+            record = check_key(key)
+        except WrongKey as error:
+            count(request)
+            raise Refusal(403, str(error), HEADER) from error
+        count(request, record.prefix)
+        if self.scope not in record.scopes:
+            has = ", ".join(record.scopes)
+            raise Refusal(403, f"The key {record.name} lacks the scope {self.scope}; it has: {has}.", HEADER)
+        return f"key {record.name}"
+
+
+class EngineStaff(SessionAuth):
+    """Staff who are signed in and have the permission; what writes needs the CSRF token of their session as well."""
+
+    openapi_description = "The session of staff; unsafe methods need the header `X-CSRFToken` too."
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(csrf=True)
+        self.scope = scope
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> str:
+        """The name of the actor. Raises Refusal."""
+        user = getattr(request, "user", None)
+        if user is None or not user.is_authenticated:
+            count(request)
+            raise Refusal(401, f"Send an API key in the header {HEADER}, or sign in to the administration.", HEADER)
+        if not may(user, self.scope):
+            lacking = ", ".join(needed(self.scope))
+            raise Refusal(403, f"{user.get_username()} lacks the permission {lacking}, or is not of the staff.")
+        return str(user.get_username())
+
+
+def needs(scope: str) -> list[Any]:
+    """For ``auth``: a key with this scope, or staff with its permission. Raises UnknownName."""
+    needed(scope)
+    return [EngineKey(scope), EngineStaff(scope)]
+
+
+def count(request: HttpRequest, prefix: str = "") -> None:
+    """Count a request for the key that it came with, or else for its address, as INTEGRITY["API_LIMIT"] does."""
+    if conf().API_LIMIT:
+        import_string(conf().API_LIMIT)(request, prefix)
