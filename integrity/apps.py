@@ -8,7 +8,7 @@ class IntegrityConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from integrity.checks import check_rules
+        from integrity.checks import check_rules, check_schedules
         from integrity.importing.known import check_imports, imports
         from integrity.registry import registry
 
@@ -18,5 +18,6 @@ class IntegrityConfig(AppConfig):
 
             declare(registry)
         checks.register(check_rules, "integrity")
+        checks.register(check_schedules, "integrity")
         imports.discover()
         checks.register(check_imports, "integrity")

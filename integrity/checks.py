@@ -11,6 +11,7 @@ from django.db import connections, router
 
 from integrity.enforcement.ways import enforcement_of
 from integrity.registry import registry
+from integrity.schedule import TAG, setting_problems
 
 
 def check_rules(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
@@ -21,6 +22,12 @@ def check_rules(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> lis
         if labels is None or rule.app in labels:
             found += [*_database(rule), *rule.check(), *_triggers(rule)]
     return found
+
+
+def check_schedules(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """What the setting says about rules that do not say themselves when they are looked at."""
+    known = {name for rule in registry for name in (rule.label, rule.app, *(TAG + tag for tag in rule.tags))}
+    return [Error(f"{problem.message}.", hint=problem.hint, id="integrity.E005") for problem in setting_problems(known)]
 
 
 def _triggers(rule: Any) -> list[CheckMessage]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -43,6 +44,8 @@ class Conf:
     """How many tables deep a delete is followed before it is refused."""
     API_LIMIT: str = ""
     """Path of a function (request, prefix of the key or "") that counts a request and raises where it is too many."""
+    SCHEDULES: Mapping[str, str] = field(default_factory=dict)
+    """When rules are looked at that do not say it themselves, by "app", "app.name" or "tag:word"; the first counts."""
 
 
 def conf() -> Conf:

@@ -16,6 +16,7 @@ from integrity.exceptions import UnknownName, WrongDeclaration
 from integrity.keys import Key, columns_of, key_as_json, key_from_json, parse
 from integrity.paths import Path, lookups, resolve
 from integrity.rules.tracking_problems import tracking_problems
+from integrity.schedule import schedule_problems
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined, name
 
@@ -36,7 +37,8 @@ class Rule(ABC):
     repaired. while_exists: the table disappears by design; once gone the rule is ``retired``, which counts as clean.
     repairs: strategy name -> one repair or several that are applied together. enforce: the database keeps it true, by a
     constraint or triggers that migrations and ``integrity enforce`` install. tracked: triggers note what changes, so
-    that ``analyze --changed`` looks at no more.
+    that ``analyze --changed`` looks at no more. every: when ``integrity run --due`` looks at it, "1h" or "0 3 * * *";
+    sweep: of a tracked rule, when it looks at everything, and at what has changed in between.
     """
 
     kind: ClassVar[str]
@@ -55,6 +57,8 @@ class Rule(ABC):
         while_exists: bool = False,
         enforce: bool = False,
         tracked: bool = False,
+        every: str | None = None,
+        sweep: str | None = None,
         repairs: Mapping[str, Repair | Sequence[Repair]] | None = None,
     ) -> None:
         self.model = model
@@ -68,6 +72,7 @@ class Rule(ABC):
         self.while_exists = while_exists
         self.enforce = enforce
         self.tracked = tracked
+        self.every, self.sweep = every, sweep
         self.app = ""
         self.repairs: dict[str, tuple[Repair, ...]] = {
             strategy: tuple(steps) if isinstance(steps, Sequence) else (steps,)
@@ -201,7 +206,12 @@ class Rule(ABC):
     def check(self) -> list[CheckMessage]:
         """System checks of the declaration, each with an id and a hint."""
         try:
-            problems = [*self._common_problems(), *self.problems(), *self._repair_problems()]
+            problems = [
+                *self._common_problems(),
+                *schedule_problems(self),
+                *self.problems(),
+                *self._repair_problems(),
+            ]
             if self.enforce and not problems:
                 problems = list(self.enforcement_problems())
             if self.tracked and not problems:

@@ -336,7 +336,7 @@ def test_a_repair_its_verification_and_its_undo_are_followed(balance):
 
 
 def test_health_does_not_take_it_for_a_look_at_everything(balance):
-    swept = Run.objects.latest("id").finished_at
+    swept = Run.objects.latest("id").started_at
     changed(balance)
     assert health([balance]).last_sweep == swept
 
