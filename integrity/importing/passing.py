@@ -13,10 +13,12 @@ from integrity.importing.declarations import Feed, Import
 from integrity.importing.gates import Gates
 from integrity.importing.matching import INSERT, UPDATE, VANISH, Diff
 from integrity.importing.rejects import Rejects
+from integrity.importing.renames import match_renamed
 from integrity.importing.reports import FeedReport, ImportReport
 from integrity.importing.snapshot import Snapshots
 from integrity.importing.sources import Given
 from integrity.importing.staging import Staged
+from integrity.importing.unclear import set_aside
 from integrity.importing.validation import validate
 from integrity.importing.writing import Writer
 from integrity.journal import note_columns
@@ -87,16 +89,23 @@ class Passing:
     def _import(self, staged: Staged, only: str | None, batch_size: int) -> None:
         feed, report = staged.feed, self._of(staged.feed)
         diff = Diff(staged, only)
-        diff.make()
+        diff.compare()
+        diff.tell_planner()
+        set_aside(diff)
+        if feed.external_id:
+            match_renamed(diff)
         report.notes += diff.notes
         self.observer.reaches("compared")
-        vanish = self._vanish(diff, report)
-        if not diff.count("op <> 'vanish'") and not (vanish and diff.count("op = 'vanish'")):
+        counts = diff.counts()
+        vanish = self._vanish(diff, counts[VANISH], report)
+        if not vanish:
+            counts[VANISH] = 0
+        if not any(counts.values()):
             return
         self._before_writing()
-        self._refuse_triggers(diff)
+        self._refuse_triggers(diff, counts)
         note_columns(self.run, feed.model, set(feed.allow_triggers), self.connection)
-        Writer(diff, self.run, report, self.observer).write(batch_size, vanish=vanish)
+        Writer(diff, self.run, report, self.observer).write(batch_size, counts)
         self.renamed = self.renamed or report.renamed > 0
 
     def _before_writing(self) -> None:
@@ -109,9 +118,8 @@ class Passing:
             self.snapshots.take(feed)
         self.observer.reaches("snapshotted")
 
-    def _vanish(self, diff: Diff, report: FeedReport) -> bool:
+    def _vanish(self, diff: Diff, gone: int, report: FeedReport) -> bool:
         """Whether the rows that are not in the feed are gone. Raises TooManyVanished."""
-        gone = diff.count("op = 'vanish'")
         if not gone:
             return False
         if diff.only is not None and diff.feed.part is None:
@@ -132,7 +140,7 @@ class Passing:
             )
         return True
 
-    def _refuse_triggers(self, diff: Diff) -> None:
+    def _refuse_triggers(self, diff: Diff, counts: Mapping[str, int]) -> None:
         """What a trigger of somebody else writes would be neither journaled nor undone."""
         spared = {*diff.feed.allow_triggers, *our_triggers(registry)}
         for operation, done, sets in (
@@ -140,7 +148,7 @@ class Passing:
             (UPDATE, "update", diff.sets),
             (VANISH, "update", list(diff.gone)),
         ):
-            if not diff.count(f"op = '{operation}'"):
+            if not counts[operation]:
                 continue
             foreign = [t for t in triggers(diff.feed.table, done, sets, self.connection) if t not in spared]
             if foreign:

@@ -13,9 +13,10 @@ from django.db import DatabaseError, transaction
 from psycopg import errors
 
 from integrity.defaults import unplanned
-from integrity.exceptions import sentence
+from integrity.importing import filling
+from integrity.importing.freeing import free_numbers
 from integrity.importing.matching import INSERT, UPDATE, VANISH, Diff
-from integrity.importing.numbers import Number
+from integrity.importing.refusals import OF_SOMEBODY, explained, is_of_rows
 from integrity.importing.rejects import Reject
 from integrity.importing.reports import FeedReport
 from integrity.importing.staging import LINE
@@ -28,8 +29,7 @@ from integrity.statement import Part, Statement, compose, fetch, joined, name, n
 
 _RETURNS_OLD = 180000
 _ATTEMPTS = 3
-_OF_A_ROW = (errors.IntegrityError, errors.DataError, errors.RaiseException)
-_OF_SOMEBODY = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
+_NOTHING = {"n": 0, "renamed": 0}
 
 
 class _MovedError(Exception):
@@ -47,19 +47,18 @@ class Writer:
         self.again: list[int] = []
         (self.pk,) = pk_columns(self.model)
 
-    def write(self, batch_size: int, *, vanish: bool) -> None:
-        """Write everything; rows that cannot be written are rejected. Raises TooManyRejected."""
-        if not vanish:
+    def write(self, batch_size: int, counts: Mapping[str, int]) -> None:
+        """Write everything; rows that cannot be written are rejected. Raises TooManyRejected.
+
+        counts: the rows to write by operation; none of an operation means that its rows stay as they are.
+        """
+        if not counts[VANISH]:
             run(self.connection, compose("DELETE FROM {d} WHERE op = 'vanish'", d=self.diff.relation))
-        total = self.diff.count()
-        if not total:
-            return
         last = fetch(self.connection, compose("SELECT max(seq) AS n FROM {d}", d=self.diff.relation))[0]["n"]
         if last > batch_size:
             run(self.connection, compose("CREATE INDEX ON {d} (seq)", d=self.diff.relation))
-            run(self.connection, compose("ANALYZE {d}", d=self.diff.relation))
-        self.observer.begins(self.report.rule, total)
-        self._free_numbers()
+        self.observer.begins(self.report.rule, sum(counts.values()))
+        free_numbers(self)
         for first in range(1, last + 1, batch_size):
             self._try(first, min(first + batch_size - 1, last))
             self.observer.reaches("batch")
@@ -77,10 +76,10 @@ class Writer:
                     self._batch(first, last)
                 return True
             except DatabaseError as error:
-                if not isinstance(error.__cause__, (*_OF_A_ROW, *_OF_SOMEBODY)):
+                if not is_of_rows(error):
                     raise
                 met: Exception = error
-                if not isinstance(error.__cause__, _OF_SOMEBODY):
+                if not isinstance(error.__cause__, OF_SOMEBODY):
                     break
             except _MovedError as error:
                 met = error
@@ -95,11 +94,36 @@ class Writer:
         return False
 
     def _batch(self, first: int, last: int) -> None:
-        written = {operation: self._carry_out(operation, first, last) for operation in (UPDATE, VANISH, INSERT)}
-        self.report.inserted += written[INSERT][0]
-        self.report.updated += written[UPDATE][0]
-        self.report.renamed += written[UPDATE][1]
-        self.report.deactivated += written[VANISH][0]
+        planned = self._planned(first, last)
+        for operation, write in ((UPDATE, self._change), (VANISH, self._mark), (INSERT, self._insert)):
+            wanted = planned.get(operation, _NOTHING)
+            if wanted["n"] and write(self._rows(operation, first, last)) != wanted["n"]:
+                raise _MovedError("somebody else changed or deleted the row meanwhile")
+        # Once all of them are written: a batch that is taken back has written nothing.
+        self.report.inserted += planned.get(INSERT, _NOTHING)["n"]
+        self.report.updated += planned.get(UPDATE, _NOTHING)["n"]
+        self.report.renamed += planned.get(UPDATE, _NOTHING)["renamed"]
+        self.report.deactivated += planned.get(VANISH, _NOTHING)["n"]
+
+    def _planned(self, first: int, last: int) -> dict[str, dict[str, int]]:
+        """How many rows of a batch there are of each operation, and how many of those are renamed."""
+        counted = compose(
+            "SELECT op, count(*) AS n, count(*) FILTER (WHERE renamed) AS renamed FROM {d}"
+            " WHERE seq BETWEEN {first} AND {last} GROUP BY op",
+            d=self.diff.relation,
+            first=value(first),
+            last=value(last),
+        )
+        return {row["op"]: row for row in fetch(self.connection, counted)}
+
+    def _rows(self, operation: str, first: int, last: int) -> Statement:
+        return compose(
+            "SELECT * FROM {d} WHERE op = {op} AND seq BETWEEN {first} AND {last}",
+            d=self.diff.relation,
+            op=value(operation),
+            first=value(first),
+            last=value(last),
+        )
 
     def _give_up(self, seq: int, error: Exception, *, final: bool) -> None:
         """A single row that cannot be written: later, if it waits for another one to make way, or never."""
@@ -120,7 +144,7 @@ class Writer:
         )
         file = self.diff.staged.file
         for row in rows:
-            self.diff.staged.rejects.add(Reject(self.report.rule, file, row["nr"], row["line"], *_explained(error)))
+            self.diff.staged.rejects.add(Reject(self.report.rule, file, row["nr"], row["line"], *explained(error)))
 
     def _try_again(self) -> None:
         """What another row stood in the way of, as long as that helps one."""
@@ -134,40 +158,21 @@ class Writer:
 
     # Statements
 
-    def _carry_out(self, operation: str, first: int, last: int) -> tuple[int, int]:
-        """Write the rows of one operation and their images. How many, and how many of those are renamed."""
-        planned = compose(
-            "SELECT * FROM {d} WHERE op = {op} AND seq BETWEEN {first} AND {last}",
-            d=self.diff.relation,
-            op=value(operation),
-            first=value(first),
-            last=value(last),
-        )
-        counted = fetch(
-            self.connection,
-            compose("SELECT count(*) AS n, count(*) FILTER (WHERE renamed) AS r FROM ({p}) AS p", p=planned),
-        )[0]
-        if not counted["n"]:
-            return 0, 0
-        if operation == INSERT:
-            done = self._insert(planned)
-        else:
-            done = self._update(planned, self._new() if operation == UPDATE else self._gone())
-        if done != counted["n"]:
-            raise _MovedError("somebody else changed or deleted the row meanwhile")
-        return done, int(counted["r"])
-
-    def _new(self) -> dict[str, Statement]:
+    def _change(self, planned: Statement) -> int:
         sets = {column: compose("p.{new}", new=name(f"new__{column}")) for column in self.diff.sets}
-        return sets | self._constants(self.diff.stamps())
+        return self.update(planned, sets | self._constants(self._stamps()))
 
-    def _gone(self) -> dict[str, Statement]:
-        return self._constants(self.diff.gone | self.diff.stamps())
+    def _mark(self, planned: Statement) -> int:
+        return self.update(planned, self._constants(self.diff.gone | self._stamps()))
+
+    def _stamps(self) -> dict[str, Any]:
+        return filling.stamps(self.model, self.diff.sets, self.connection)
 
     def _constants(self, held: Mapping[str, Any]) -> dict[str, Statement]:
         return {c: compose("{v}::{type}", v=value(v), type=self.types[c]) for c, v in held.items()}
 
-    def _update(self, planned: Statement, sets: Mapping[str, Statement]) -> int:
+    def update(self, planned: Statement, sets: Mapping[str, Statement]) -> int:
+        """Set columns of rows that are still as planned, and journal them. How many."""
         compared = [column for column in self.diff.compared if column in sets]
         parts: dict[str, Part] = {"table": name(self.model._meta.db_table), "pk": name(self.pk)}
         parts["row"] = name(f"row__{self.pk}")
@@ -193,7 +198,7 @@ class Writer:
 
     def _insert(self, planned: Statement) -> int:
         sets = {column: compose("p.{new}", new=name(f"new__{column}")) for column in self.diff.sets}
-        sets |= self._constants(self.diff.defaults())
+        sets |= self._constants(filling.defaults(self.model, self.diff.sets, self.connection))
         drawn = self._drawn(list(sets), planned)
         done = compose(
             "INSERT INTO {table} AS t ({columns}) SELECT {values} FROM ({planned}) AS p {drawn} ORDER BY p.seq"
@@ -240,66 +245,3 @@ class Writer:
                 label=value(self.model._meta.db_table),
             ),
         )
-
-    # The provider's numbers
-
-    def _free_numbers(self) -> None:
-        """Take a unique number from a row that gives it to another one: in one statement both would have it."""
-        if not self.diff.feed.external_id:
-            return
-        number = Number(self.diff.feed)
-        if number.none is None or not number.is_unique or not self.diff.count("op <> 'vanish'"):
-            return
-        parts: dict[str, Part] = {
-            "d": self.diff.relation,
-            "t": name(self.model._meta.db_table),
-            "pk": name(self.pk),
-            "row": name(f"row__{self.pk}"),
-            "number": name(number.column),
-            "old": name(f"old__{number.column}"),
-            "new": name(f"new__{number.column}"),
-        }
-        gone = compose("NOT {present}", present=self.diff.present("t")) if self.diff.gone else Statement("false")
-        freed = compose(
-            "SELECT t.{pk} AS {row}, t.{number} AS {old} FROM {t} AS t WHERE {given}"
-            " AND EXISTS (SELECT FROM {d} AS w WHERE {wanted} AND w.op <> 'vanish' AND w.{row} IS DISTINCT FROM t.{pk})"
-            " AND (EXISTS (SELECT FROM {d} AS o WHERE o.{row} = t.{pk}"
-            "  AND (o.op = 'vanish' OR o.{new} IS DISTINCT FROM t.{number}))"
-            " OR ({gone} AND NOT EXISTS (SELECT FROM {d} AS o WHERE o.{row} = t.{pk})))",
-            given=number.given(name("t", number.column)),
-            wanted=number.same("w", "new__", "t", ""),
-            gone=gone,
-            **parts,
-        )
-        if self._update_numbers(freed, number.column, number.none):
-            run(
-                self.connection,
-                compose(
-                    "UPDATE {d} AS o SET {old} = t.{number} FROM {t} AS t WHERE t.{pk} = o.{row}"
-                    " AND t.{number} IS DISTINCT FROM o.{old} AND t.{number} IS NOT DISTINCT FROM {none}",
-                    none=number.none,
-                    **parts,
-                ),
-            )
-
-    def _update_numbers(self, freed: Statement, column: str, none: Statement) -> int:
-        try:
-            with transaction.atomic():
-                return self._update(freed, {column: none})
-        except DatabaseError as error:
-            if not isinstance(error.__cause__, (*_OF_A_ROW, *_OF_SOMEBODY)):
-                raise
-            return 0
-
-
-def _explained(error: Exception) -> tuple[str, str | None, str]:
-    """Field, value and reason, as far as the database tells them."""
-    diag = getattr(error.__cause__, "diag", None)
-    if isinstance(error.__cause__, _OF_SOMEBODY):
-        return "", None, "somebody else holds the row, or one that it waits for"
-    if diag is None:
-        return "", None, str(error)
-    reason = sentence(error)
-    if diag.message_detail:
-        reason += f" ({diag.message_detail.rstrip('.')})"
-    return diag.column_name or "", None, reason
