@@ -77,7 +77,7 @@ lint: $(VENV)/.synced ## Check style, types, import directions and migrations
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo
 	@$(PY) manage.py makemigrations --check --dry-run
-	@$(PY) manage.py lintmigrations --settings tests.settings --project-root-path . --exclude-apps toy --no-cache --quiet ok ignore
+	@$(PY) manage.py lintmigrations --settings tests.settings --project-root-path . --exclude-apps toy procrastinate --no-cache --quiet ok ignore
 
 format: $(VENV)/.synced ## Rewrite the code in the project's style
 	@$(VENV)/bin/ruff check --fix --quiet . ; $(VENV)/bin/ruff format .

@@ -1,9 +1,11 @@
 """`make serve`: a trial of the whole site on this machine, from an empty folder to an address and a login."""
 
 import contextlib
+import ctypes
 import io
 import os
 import secrets
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -109,8 +111,25 @@ def _become_server(port: int) -> NoReturn:
     # A worker may sleep through its end; three seconds are enough for any request here.
     options = f"--host {HOST} --port {port} --workers 2 --blocking-threads 4 --workers-kill-timeout 3"
     options += " --interface wsgi --no-ws --log-level warning"
+    _start_worker()
     arguments = [sys.executable, "-m", "granian", *options.split(), "config.wsgi:application"]
     os.execv(sys.executable, arguments)  # noqa: S606  (every word is ours)
+
+
+def _start_worker() -> None:
+    """A process beside the server that performs what is put off; it ends with the server, however that ends."""
+    from django.db import connections
+
+    from integrity.workers.worker import work
+
+    connections.close_all()
+    # A fork has everything imported, and is there at once.
+    if os.fork() == 0:
+        with contextlib.suppress(OSError, AttributeError):
+            # Linux alone; elsewhere Ctrl-C reaches both.
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+        work()
+        os._exit(0)
 
 
 def _refuse(sentence: str) -> NoReturn:

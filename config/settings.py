@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "ninja",
     "pgtrigger",
+    "procrastinate.contrib.django",
     "django_cte",
     "integrity",
     "players",

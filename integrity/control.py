@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from integrity import leases, statuses
+from django.db import transaction
+
+from integrity import leases, records, statuses
 from integrity.engine import get_run
 from integrity.exceptions import UsageError
 from integrity.models import Run
@@ -22,12 +24,17 @@ def resume(number: int, *, actor: str | None = None) -> Run:
 
 
 def cancel(number: int, *, actor: str | None = None) -> Run:
-    """End a run before its next batch, as partial: what was committed stays, and can be gone on with or undone."""
+    """End a run before its next batch, as partial: what was committed stays, and can be gone on with or undone.
+
+    One that waits in the queue is refused at once, whatever its verb.
+    """
     return _ask(number, Run.Asked.CANCEL, actor)
 
 
 def _ask(number: int, asked: Run.Asked, actor: str | None) -> Run:
     run = get_run(number)
+    if asked == Run.Asked.CANCEL and _cancelled_in_queue(run, actor):
+        return run
     if run.verb not in IN_BATCHES:
         raise UsageError(f"Run {number} ({run.verb}) does not work in batches, between which it could be held.")
     # Only while it is at work, and never back from a cancel: it may have ended meanwhile.
@@ -41,7 +48,22 @@ def _ask(number: int, asked: Run.Asked, actor: str | None) -> Run:
     return run
 
 
+def _cancelled_in_queue(run: Run, actor: str | None) -> bool:
+    """What nobody has begun ends at once, whatever it is."""
+    with transaction.atomic():
+        queued = Run.objects.select_for_update().filter(pk=run.pk, status=statuses.QUEUED).first()
+        if queued is None:
+            return False
+        queued.asked, queued.asked_by = Run.Asked.CANCEL, actor or default_actor()
+        queued.save(update_fields=["asked", "asked_by"])
+        records.end_run(queued, statuses.REFUSED, f"Cancelled by {queued.asked_by} before it had begun.")
+    run.refresh_from_db()
+    return True
+
+
 def _why_not(run: Run, asked: Run.Asked) -> str:
+    if run.status == statuses.QUEUED:
+        return f"Run {run.pk} has not begun; it can be cancelled: manage.py integrity cancel {run.pk}"
     if run.status != statuses.RUNNING:
         return f"Run {run.pk} has ended ({run.status}); there is nothing to hold."
     if run.asked == Run.Asked.CANCEL:

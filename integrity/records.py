@@ -5,7 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.db import transaction
@@ -34,29 +36,56 @@ def default_actor() -> str:
         return f"uid {os.getuid()}"
 
 
+_put_off: ContextVar[int] = ContextVar("integrity_put_off", default=0)
+
+
+@contextmanager
+def beginning(queued: Run) -> Iterator[None]:
+    """Within it the verb that a run was put off for opens that run, and not a new one."""
+    token = _put_off.set(queued.pk)
+    try:
+        yield
+    finally:
+        _put_off.reset(token)
+
+
 def open_run(verb: str, *, database: str, actor: str | None, **fields: Any) -> Run:
-    """A new run of this process."""
+    """A new run of this process, or the one that was put off."""
     now = timezone.now()
-    return Run.objects.create(
-        verb=verb,
-        database=database,
-        actor=actor or default_actor(),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        started_at=now,
-        heartbeat_at=now,
+    ours = {
+        "database": database,
+        "actor": actor or default_actor(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started_at": now,
+        "heartbeat_at": now,
         **fields,
-    )
+    }
+    with transaction.atomic():
+        queued = Run.objects.select_for_update().filter(pk=_put_off.get(), verb=verb, status=statuses.QUEUED).first()
+        if queued is None:
+            return Run.objects.create(verb=verb, **ours)
+        ours["options"] = {**queued.options, **ours.get("options", {})}
+        queued.status = statuses.move(queued.status, statuses.RUNNING)
+        for field, held in ours.items():
+            setattr(queued, field, held)
+        queued.save()
+        return queued
 
 
 def close_run(run: Run, status: str, error: str = "") -> None:
     """The end of a run, whose status is the worst of its results. Raises LostRun."""
-    moved = statuses.move(run.status, status)
+    statuses.move(run.status, status)
     with transaction.atomic():
         hold(run)
-        run.status, run.error = moved, error
-        run.finished_at = run.heartbeat_at = timezone.now()
-        run.save(update_fields=["status", "error", "finished_at", "heartbeat_at"])
+        end_run(run, status, error)
+
+
+def end_run(run: Run, status: str, error: str = "") -> None:
+    """The same for a run whose row the caller has locked, whoever works on it."""
+    run.status, run.error = statuses.move(run.status, status), error
+    run.finished_at = run.heartbeat_at = timezone.now()
+    run.save(update_fields=["status", "error", "finished_at", "heartbeat_at"])
 
 
 def hold(run: Run) -> None:

@@ -5,6 +5,7 @@ A run whose process died stays ``running`` until another one takes it over.
 
 from __future__ import annotations
 
+QUEUED = "queued"
 RUNNING = "running"
 CLEAN = "clean"
 VIOLATED = "violated"
@@ -14,7 +15,13 @@ REFUSED = "refused"
 RETIRED = "retired"
 
 TRANSITIONS = {
+    QUEUED: {
+        RUNNING,  # a worker has begun with it
+        FAILED,  # it could not be begun, or those who began with it died
+        REFUSED,  # cancelled, or found impossible, before anything was written
+    },
     RUNNING: {
+        QUEUED,  # its worker died before it had written anything that another could go on with
         CLEAN,  # nothing breaks the rule, or nothing does any more
         VIOLATED,  # violations were found, or are left after a repair
         PARTIAL,  # something was skipped: locked, moved, or changed since
@@ -25,12 +32,12 @@ TRANSITIONS = {
 }
 
 RESULT_CHOICES = [(s, s) for s in (RUNNING, CLEAN, VIOLATED, PARTIAL, FAILED, REFUSED, RETIRED)]
-RUN_CHOICES = [(s, s) for s in (RUNNING, CLEAN, VIOLATED, PARTIAL, FAILED, REFUSED)]
+RUN_CHOICES = [(s, s) for s in (QUEUED, RUNNING, CLEAN, VIOLATED, PARTIAL, FAILED, REFUSED)]
 
-EXIT_CODES = {CLEAN: 0, RETIRED: 0, VIOLATED: 1, PARTIAL: 3, FAILED: 3, REFUSED: 3, RUNNING: 3}
+EXIT_CODES = {CLEAN: 0, RETIRED: 0, VIOLATED: 1, PARTIAL: 3, FAILED: 3, REFUSED: 3, RUNNING: 3, QUEUED: 3}
 
 # The worst of its results is the status of a run.
-_WORST_FIRST = (FAILED, REFUSED, PARTIAL, RUNNING, VIOLATED, CLEAN)
+_WORST_FIRST = (FAILED, REFUSED, PARTIAL, QUEUED, RUNNING, VIOLATED, CLEAN)
 
 
 def worst(statuses: list[str]) -> str:

@@ -13,7 +13,7 @@ from integrity import Always, Derived
 from integrity.engine import accept, analyze, verify
 from integrity.exceptions import UnknownName, UsageError
 from integrity.models import Result, Run, Violation
-from integrity.statuses import EXIT_CODES, RESULT_CHOICES, RUNNING, TRANSITIONS, move, worst
+from integrity.statuses import EXIT_CODES, RESULT_CHOICES, RUN_CHOICES, RUNNING, TRANSITIONS, move, worst
 from tests.integrity.helpers import contents, declared, execute, registered, repaired
 from tests.integrity.test_derived import make_account
 from tests.toy import models as toy
@@ -260,7 +260,7 @@ def test_an_analysis_reads_a_table_once():
 
 def test_a_run_moves_along_the_table_only():
     allowed = {(current, to) for current, targets in TRANSITIONS.items() for to in targets}
-    names = [name for name, _ in RESULT_CHOICES]
+    names = dict([*RUN_CHOICES, *RESULT_CHOICES])
     for current, to in itertools.product(names, names):
         if (current, to) in allowed:
             assert move(current, to) == to
@@ -270,7 +270,7 @@ def test_a_run_moves_along_the_table_only():
 
 
 def test_every_status_has_an_exit_code():
-    assert set(EXIT_CODES) == {name for name, _ in RESULT_CHOICES}
+    assert set(EXIT_CODES) == {name for name, _ in [*RUN_CHOICES, *RESULT_CHOICES]}
 
 
 @pytest.mark.parametrize(

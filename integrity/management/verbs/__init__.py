@@ -16,6 +16,7 @@ from integrity.management.verbs import (
     undo,
     verify,
     watch,
+    work,
 )
 
 VERBS = {
@@ -38,6 +39,7 @@ VERBS = {
         importing.VERB,
         accept.VERB,
         keys.VERB,
+        work.VERB,
     )
 }
 """By name, in the order of the help: those that look, then those that write."""

@@ -23,13 +23,16 @@ def _arguments(parser: Any) -> None:
 
 def _perform(verb: str) -> Callable[[EngineCommand, dict[str, Any]], None]:
     def perform(command: EngineCommand, options: dict[str, Any]) -> None:
-        from integrity import control
+        from integrity import control, statuses
         from integrity.rendering.listing import run_object
         from integrity.rendering.machine import list_object
 
         run = getattr(control, verb)(options["run"])
         if options["format"] == "json":
             command.stdout.write(json.dumps(list_object(verb, [], runs=[run_object(run)]), ensure_ascii=False))
+            return
+        if run.status == statuses.REFUSED:
+            command.stdout.write(f"Run {run.pk} had not begun, and will not.")
             return
         command.stdout.write(SAID[verb].format(run=run.pk))
         if not control.is_at_work(run):

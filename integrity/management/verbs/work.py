@@ -1,0 +1,30 @@
+"""work: be a worker process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from integrity.management.base import EngineCommand, positive
+from integrity.management.verbs.base import Verb
+
+
+def _arguments(parser: Any) -> None:
+    parser.add_argument("--once", action="store_true", help="End when nothing waits any more.")
+    parser.add_argument(
+        "--threads", type=positive, default=1, metavar="N", help="How many runs or parts at a time (default: 1)."
+    )
+
+
+def _perform(_: EngineCommand, options: dict[str, Any]) -> None:
+    from integrity.workers.worker import work
+
+    work(once=options["once"], threads=options["threads"])
+
+
+VERB = Verb(
+    "work",
+    "Perform what was put into the queue, until Ctrl-C or SIGTERM.",
+    "manage.py integrity work",
+    _arguments,
+    _perform,
+)

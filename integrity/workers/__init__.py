@@ -1,0 +1,1 @@
+"""Runs that worker processes perform: put off, shared by many, looked after when one dies."""

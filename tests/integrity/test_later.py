@@ -1,0 +1,119 @@
+"""Runs that are put off: there at once, performed by a worker, once."""
+
+import pytest
+from django.db import connections, transaction
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from integrity import control
+from integrity.exceptions import UsageError
+from integrity.importing.known import imports
+from integrity.models import Change, Run
+from integrity.registry import registry
+from integrity.workers import later
+from integrity.workers.performing import perform
+from integrity.workers.worker import work
+from tests.integrity.worlds import SMALL, WORLDS
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def rule():
+    return registry.get("players.mileage_adds_up")
+
+
+def put_off(rule):
+    return later.analyze([rule], actor="somebody", reason="because")
+
+
+def test_a_run_is_there_before_a_worker_has_begun(rule):
+    run = put_off(rule)
+    assert (run.status, run.verb, run.actor, run.reason) == ("queued", "analyze", "somebody", "because")
+    assert ProcrastinateJob.objects.get().args == {"run": run.pk}
+
+
+def test_the_run_that_was_put_off_is_the_one_that_is_performed(rule):
+    run = put_off(rule)
+    assert perform(run.pk) == "clean"
+    assert [(r.pk, r.status, r.actor, r.reason) for r in Run.objects.all()] == [
+        (run.pk, "clean", "somebody", "because")
+    ]
+
+
+def test_what_is_rolled_back_is_not_put_off(rule):
+    with transaction.atomic():
+        put_off(rule)
+        transaction.set_rollback(True)
+    assert not Run.objects.exists()
+    assert not ProcrastinateJob.objects.exists()
+
+
+def test_an_errand_that_comes_twice_is_done_once(rule):
+    run = put_off(rule)
+    perform(run.pk)
+    ended = Run.objects.get().finished_at
+    assert perform(run.pk) == "left alone"
+    assert Run.objects.get().finished_at == ended
+
+
+def test_a_run_whose_worker_died_is_begun_anew(rule):
+    run = put_off(rule)
+    Run.objects.update(status="running", pid=2**22 + 1)
+    assert perform(run.pk) == "clean"
+    assert Run.objects.count() == 1
+
+
+def test_a_run_whose_worker_lives_is_left_alone(rule):
+    run = put_off(rule)
+    Run.objects.update(status="running")
+    assert perform(run.pk) == "left alone"
+
+
+def test_a_run_that_nobody_has_begun_is_cancelled_at_once(rule):
+    run = put_off(rule)
+    assert control.cancel(run.pk, actor="me").error == "Cancelled by me before it had begun."
+    assert perform(run.pk) == "left alone"
+    assert Run.objects.get().status == "refused"
+
+
+def test_a_run_that_nobody_has_begun_cannot_be_paused(rule):
+    with pytest.raises(UsageError, match="does not work in batches"):
+        control.pause(put_off(rule).pk)
+
+
+def test_what_a_verb_refuses_stands_in_the_run(tmp_path):
+    run = later.run_import(imports.get("teams.nightly"), tmp_path / "missing.json", actor="me")
+    assert perform(run.pk) == "refused"
+    assert "missing" in Run.objects.get().error
+
+
+def test_files_that_are_to_be_discarded_are_gone_when_the_import_has_ended(tmp_path):
+    file = tmp_path / "uploaded"
+    file.write_text("no feed")
+    run = later.run_import(imports.get("teams.nightly"), file, discard=True)
+    perform(run.pk)
+    assert not file.exists()
+
+
+def test_without_a_queue_the_way_out_is_told(rule, settings):
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if "procrastinate" not in app]
+    with pytest.raises(UsageError, match=r"pip install .holdtrue\[workers\]"):
+        put_off(rule)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_performs_what_waits_and_ends(settings, monkeypatch):
+    settings.INTEGRITY = SMALL
+    # The thread of a worker keeps its connection until the process ends, and here it goes on.
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
+    world = WORLDS["accounts"]
+    world.make()
+    registry.register("toy", [world.rule])
+    try:
+        run = later.repair([(world.rule, world.strategy)])
+        work(once=True)
+    finally:
+        registry.unregister(world.rule.label)
+    run.refresh_from_db()
+    assert (run.status, Change.objects.filter(run=run).count()) == ("clean", 10)
+    assert not ProcrastinateJob.objects.exists()
