@@ -14,10 +14,10 @@ from integrity.cascades import Along, follow
 from integrity.enforcement.along import models_along
 from integrity.enforcement.names import stand_back
 from integrity.exceptions import Refused
-from integrity.journal import inserted_since, last_change, note_columns, write
+from integrity.holding import Holding
+from integrity.journal import inserted_now, note_columns, write
 from integrity.keys import Key
 from integrity.look import finding
-from integrity.models import Run
 from integrity.observer import Observer
 from integrity.ordering import Job, feeds_itself
 from integrity.plan import Plan
@@ -65,11 +65,11 @@ class Batch:
     """
 
     def __init__(
-        self, job: Job, run: Run, connection: Any, exempt: set[str], observer: Observer, throttle: Throttle
+        self, job: Job, holding: Holding, connection: Any, exempt: set[str], observer: Observer, throttle: Throttle
     ) -> None:
         self.rule, _, self.steps = job
-        self.throttle = throttle
-        self.run, self.connection, self.exempt, self.observer = run, connection, exempt, observer
+        self.holding, self.throttle = holding, throttle
+        self.run, self.connection, self.exempt, self.observer = holding.run, connection, exempt, observer
         self.bearers = Bearers()
         self.allowed = {trigger for step in self.steps for trigger in step.allow_triggers}
 
@@ -81,7 +81,7 @@ class Batch:
         outcome = Outcome()
         # The parents stay locked from before the plan until the commit: an increment between the two would be lost.
         with transaction.atomic(durable=True):
-            enter(self.run, [self.rule.label], self.connection)
+            enter(self.run, [self.rule.label], self.connection, self.holding)
             outcome.moved = lock_parents(self.rule, self.bearers.scope(keys), self.connection)
             keys = [key for key in keys if key not in outcome.moved]
             if not keys:
@@ -153,7 +153,6 @@ class Batch:
         ]
         guard = DoNoHarm.around(others, plans, self.connection)
         own = DoNoHarm({self.rule: set(keys)}, self.connection, known=self._known(plans), bearers=self.bearers)
-        before = last_change(self.run) if any(plan.count(INSERT) for plan in plans) else 0
         for plan in plans:
             if not self.run.dry_run:
                 note_columns(self.run, plan.model, self.allowed, self.connection)
@@ -164,7 +163,7 @@ class Batch:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for plan in plans:
             if plan.count(INSERT):
-                guard.add(plan, inserted_since(before, plan.model, self.run, self.connection))
+                guard.add(plan, inserted_now(plan.model, self.run, self.connection))
         guard.check()
         if self.rule.label in self.exempt:
             left = own.look_again()
@@ -207,5 +206,5 @@ class Batch:
 
     def _record(self, keys: Sequence[Key], outcome: Outcome) -> None:
         untouched = outcome.left.keys() | outcome.moved
-        records.progress(self.run, self.rule.label, outcome.changes, outcome.done)
+        self.holding.count(self.rule.label, len(keys), outcome.changes, outcome.done)
         records.resolve(self.rule, self.run, [key for key in keys if key not in untouched])

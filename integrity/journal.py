@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connection as default_connection
-from django.db.models import Max, Model
+from django.db.models import Model
 from django.utils import timezone
 from psycopg import sql
 
@@ -179,21 +179,18 @@ def _default(field: Any) -> Any:
     return field.get_db_prep_save(field.get_default(), default_connection)
 
 
-def last_change(run: Run) -> int:
-    """The journal's number up to which a run has written."""
-    return Change.objects.filter(run=run).aggregate(last=Max("id"))["last"] or 0
+def inserted_now(model: type[Model], run: Run, connection: Any) -> Statement:
+    """A SELECT of the rows of a table that this transaction has inserted for a run, of which others write as well.
 
-
-def inserted_since(before: int, model: type[Model], run: Run, connection: Any) -> Statement:
-    """A SELECT of the rows of a table that a run has inserted since a number of the journal."""
+    Not for a transaction with savepoints: PostgreSQL numbers what is written behind one as that of another.
+    """
     return compose(
-        "SELECT t.* FROM {changes} AS c JOIN {table} AS t ON {same}"
-        " WHERE c.run_id = {run} AND c.id > {before} AND c.table = {label} AND c.before IS NULL",
+        "SELECT t.* FROM {changes} AS c JOIN {table} AS t ON {same} WHERE c.run_id = {run} AND c.table = {label}"
+        " AND c.before IS NULL AND c.xmin = pg_current_xact_id()::xid",
         changes=name(CHANGES),
         table=name(model._meta.db_table),
         same=keyed("t", "c", model, connection),
         run=value(run.pk),
-        before=value(before),
         label=value(model._meta.db_table),
     )
 
@@ -219,6 +216,9 @@ def note_columns(run: Run, model: type[Model], allowed: set[str], connection: An
     """Keep the types of a table's columns with the run: an undo refuses to guess when one has changed since."""
     table = model._meta.db_table
     if table not in run.options["columns"]:
+        if run.shared:
+            # Others may have noted another table meanwhile.
+            run.options = Run.objects.select_for_update(no_key=True).values_list("options", flat=True).get(pk=run.pk)
         run.options["columns"][table] = {c.name: c.type for c in columns(table, connection) if not c.generated}
         run.options["triggers"] = sorted({*allowed, *run.options["triggers"]})
         run.save(update_fields=["options"])

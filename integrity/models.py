@@ -54,6 +54,9 @@ class Run(models.Model):
         help_text="Done before its next batch.",
     )
     asked_by = models.CharField(max_length=200, blank=True, default="", db_default="")
+    shared = models.BooleanField(
+        default=False, db_default=False, help_text="Worker processes share it, part by part; no process is its own."
+    )
     waits_for = models.TextField(blank=True, default="", db_default="", help_text="What is in its way now.")
     waited = models.JSONField(
         default=dict, db_default=Value({}, models.JSONField()), help_text="Seconds, by what it has waited for."
@@ -91,6 +94,8 @@ class Result(models.Model):
     changes = models.BigIntegerField(default=0)
     outcomes = models.JSONField(null=True, help_text="Rows by what became of them, such as quarantined or relinked.")
     skipped = models.BigIntegerField(default=0, help_text="Keys that moved or stayed locked and were left alone.")
+    planned = models.BigIntegerField(null=True, help_text="Keys to be repaired, as counted before the first.")
+    done = models.BigIntegerField(default=0, db_default=0, help_text="Of those so many have been come to.")
     changed = models.BigIntegerField(null=True, help_text="Keys that were looked at because they had changed.")
     unnoticed = models.BigIntegerField(null=True, help_text="Keys that a full look found otherwise than noted.")
     seconds = models.FloatField(null=True)
@@ -111,6 +116,51 @@ class Result(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule} in run {self.run_id}: {self.status}"
+
+
+class Part(models.Model):
+    """Some of the keys of a rule, in their order, that one worker at a time sees to within a run that many share.
+
+    The last part of a run has no keys: it concludes what the others did.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField(help_text="In the order of the rules and of their keys.")
+    rule = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=10, choices=[(k, k) for k in ("keys", "whole", "end")])
+    after = models.JSONField(null=True, help_text="The key behind which it begins; null for the first.")
+    upto = models.JSONField(null=True, help_text="The key with which it ends; null for the last.")
+    keys = models.BigIntegerField(default=0, help_text="How many there were when the run was divided.")
+    status = models.CharField(max_length=10, choices=statuses.PART_CHOICES, default=statuses.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="How often it was begun and not left on purpose.")
+    host = models.CharField(max_length=255, blank=True)
+    pid = models.PositiveIntegerField(default=0)
+    token = models.UUIDField(default=uuid.uuid4, help_text="Changed whenever a worker takes it.")
+    begun_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    done = models.BigIntegerField(default=0, help_text="Keys that have been come to; committed with each batch.")
+    changes = models.BigIntegerField(default=0)
+    outcomes = models.JSONField(default=dict)
+    checked = models.BigIntegerField(default=0)
+    violations = models.BigIntegerField(default=0, help_text="Found, or after a repair left.")
+    skipped = models.BigIntegerField(default=0)
+    found = models.JSONField(default=list, help_text="Violations, until the run is concluded; reasons of a repair.")
+    waits_for = models.TextField(blank=True)
+    waited = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["run", "number"]
+        indexes = [
+            models.Index(
+                fields=["run"], condition=Q(status__in=[statuses.WAITING, statuses.RUNNING]), name="integrity_part_open"
+            )
+        ]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="integrity_one_part_per_number")]
+
+    def __str__(self) -> str:
+        return f"part {self.number} of run {self.run_id}: {self.status}"
 
 
 class Violation(models.Model):

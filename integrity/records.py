@@ -102,6 +102,16 @@ def hold(run: Run) -> None:
     run.options = options
 
 
+def beat(run: Run) -> None:
+    """The run is alive. Now, not when its batch began: whoever waited for its lock must not take it for dead."""
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
+
+
+def plan(run: Run, rule: str, keys: int) -> None:
+    """How many keys are to be repaired; what was counted before the first stands."""
+    Result.objects.filter(run=run, rule=rule, planned=None).update(planned=keys)
+
+
 def save_result(run: Run, report: RuleReport) -> None:
     """The result of one rule as it stands in its report. Raises LostRun."""
     with transaction.atomic():
@@ -199,16 +209,14 @@ def resolve(rule: Rule, run: Run, keys: Sequence[Key]) -> int:
     return found.update(status=Violation.Status.RESOLVED, resolved_at=timezone.now())
 
 
-def progress(run: Run, rule: str, changes: int, outcomes: Mapping[str, int] | None = None) -> None:
+def progress(run: Run, rule: str, changes: int, outcomes: Mapping[str, int] | None = None, *, keys: int = 0) -> None:
     """A batch is done; called in its transaction."""
-    result = Result.objects.filter(run=run, rule=rule)
+    counted: dict[str, Any] = {"changes": F("changes") + changes, "done": F("done") + keys}
     if outcomes:
         # Nobody else writes them: the row of the run is held.
-        result.update(changes=F("changes") + changes, outcomes=added(so_far(run, rule)[1], outcomes))
-    else:
-        result.update(changes=F("changes") + changes)
-    # Now, not when the batch began: whoever waited for its lock must not take the run for dead.
-    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
+        counted["outcomes"] = added(so_far(run, rule)[1], outcomes)
+    Result.objects.filter(run=run, rule=rule).update(**counted)
+    beat(run)
 
 
 def so_far(run: Run, rule: str) -> tuple[int, dict[str, int]]:

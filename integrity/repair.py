@@ -8,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, router
 
 from integrity import leases, records, statuses
 from integrity.exceptions import UsageError
+from integrity.holding import Holding
 from integrity.keys import Key, Keys, by_label, stored
 from integrity.models import Run
 from integrity.observer import Observer
@@ -67,8 +68,8 @@ def repair(
     with leases.Heartbeat(run):
         for position, job in enumerate(jobs):
             later = [rule for rule, _, _ in jobs[position + 1 :]]
-            kind = _work(job)
-            work_on = kind(job, run, Scope.of(chosen.get(job[0].label)), brake, later, observer or Observer(), sample)
+            scope = Scope.of(chosen.get(job[0].label))
+            work_on = _work(job)(job, Holding(run), scope, brake, later, observer or Observer(), sample)
             report.rules.append(work_on.perform((wider or {}).get(job[0].label)))
             if report.rules[-1].status in (statuses.FAILED, statuses.REFUSED):
                 _leave_out(report, run, jobs[position + 1 :])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
@@ -19,10 +20,10 @@ from integrity.conf import conf
 from integrity.emptiness import refuse_empty_reference
 from integrity.enforcement.along import models_along
 from integrity.exceptions import Cancelled, EngineError, LostRun, Refused, sentence
+from integrity.holding import Holding
 from integrity.keys import Key
 from integrity.leftovers import sweep
 from integrity.look import keys_in, look
-from integrity.models import Run
 from integrity.notes import look_again
 from integrity.observer import Observer
 from integrity.ordering import ANY, Job, feeds_itself
@@ -43,18 +44,25 @@ class RuleRepair:
     """One rule, one strategy. ``later``: rules that the same run repairs afterwards."""
 
     def __init__(
-        self, job: Job, run: Run, scope: Scope, brake: Brake, later: Sequence[Rule], observer: Observer, sample: int
+        self,
+        job: Job,
+        holding: Holding,
+        scope: Scope,
+        brake: Brake,
+        later: Sequence[Rule],
+        observer: Observer,
+        sample: int,
     ) -> None:
         self.rule, self.strategy, self.steps = job
-        self.run, self.scope, self.brake, self.observer, self.sample = run, scope, brake, observer, sample
+        self.run, self.scope, self.brake, self.observer, self.sample = holding.run, scope, brake, observer, sample
         self.connection = connections[DEFAULT_DB_ALIAS]
         self.report = RuleReport(self.rule.label, strategy=self.strategy)
         self.models = {model for step in self.steps for model in step.writes(self.rule)}
         self.feeds_itself = feeds_itself(self.rule, self.steps)
         self.of_each_key = all(step.of_each_key for step in self.steps) and len(self.steps) == 1
         self.exempt = {rule.label for rule in later} | ({self.rule.label} if self.feeds_itself else set())
-        self.throttle = Throttle(run, {model._meta.db_table for model in self.models}, observer)
-        self.batch = Batch(job, run, self.connection, self.exempt, observer, self.throttle)
+        self.throttle = Throttle(holding, {model._meta.db_table for model in self.models}, observer)
+        self.batch = Batch(job, holding, self.connection, self.exempt, observer, self.throttle)
         self.left: dict[Key, Finding] = {}
         self.window: tuple[Scope, list[Key], int] = (scope, [], 0)
         self.measured = False
@@ -146,10 +154,8 @@ class RuleRepair:
             self.report.status = statuses.CLEAN
 
     def _tell_left(self) -> None:
-        accepted = records.accepted_keys(self.rule, self.run.database)
-        scope = Scope(self.scope.keys, without=accepted, settle=self.rule.settle)
         for step in self.steps:
-            counted, undecided = step.left(self.rule, scope, DEFAULT_DB_ALIAS, self.sample)
+            counted, undecided = step.left(self.rule, self._settled(), DEFAULT_DB_ALIAS, self.sample)
             self.undone = added(self.undone, counted)
             self.report.undecided += undecided
 
@@ -160,23 +166,24 @@ class RuleRepair:
         return keys_in(self.rule, self._scope(), DEFAULT_DB_ALIAS, 1)[1]
 
     def _scope(self) -> Scope:
-        return Scope(self.scope.keys, without=records.accepted_keys(self.rule, self.run.database))
+        return replace(self.scope, without=records.accepted_keys(self.rule, self.run.database))
+
+    def _settled(self) -> Scope:
+        return replace(self._scope(), settle=self.rule.settle)
 
     # A pass over the violations
 
     def _pass(self) -> None:
         """Window after window of violating keys; only the keys of one are held in memory."""
-        after: Key | None = None
         self.left.clear()
         self.report.skipped = 0
         self.report.reasons.clear()
         self.undone.clear()
         self.measured, self.written = False, dict(self.planned)
-        accepted = records.accepted_keys(self.rule, self.run.database)
+        scope = begin = self._settled()
         while True:
-            scope = Scope(self.scope.keys, after=after, without=accepted, settle=self.rule.settle)
             keys, found, checked = keys_in(self.rule, scope, DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
-            if after is None:
+            if scope is begin:
                 self._begin(checked, found)
             self.observer.reaches("detected")
             self.window = scope, keys, found
@@ -184,7 +191,7 @@ class RuleRepair:
             Batches(self._batch, self._skip, self.throttle).work_off(keys)
             if found <= len(keys):
                 return
-            after = keys[-1]
+            scope = scope.beyond(keys[-1])
 
     def _bearers(self, keys: list[Key]) -> Bearers:
         """What one batch needs it finds by itself."""
@@ -194,6 +201,7 @@ class RuleRepair:
         self.report.checked = self.report.checked or checked
         if self.report.violations is None:
             self.report.violations = found
+            records.plan(self.run, self.rule.label, found)
         self.observer.begins(self.rule.label, found)
         if found:
             refuse_empty_reference(self.rule, self.steps, self._scope())

@@ -10,14 +10,13 @@ from fractions import Fraction
 from typing import Any
 
 from django.db.models import Model
-from django.utils import timezone
 
-from integrity import records
 from integrity.bearers import Bearers
 from integrity.conf import conf
 from integrity.enforcement.along import rows_along
 from integrity.enforcement.declared import our_triggers
 from integrity.exceptions import Harm, Refused, UsageError
+from integrity.holding import Holding
 from integrity.keys import Key, pk_columns
 from integrity.models import Run
 from integrity.plan import Plan
@@ -39,8 +38,8 @@ _PINNED = {
 }
 
 
-def enter(run: Run, rules: Sequence[str], connection: Any) -> None:
-    """Begin a batch: limits, pinned formats, and proof that the run is still ours.
+def enter(run: Run, rules: Sequence[str], connection: Any, holding: Holding | None = None) -> None:
+    """Begin a batch: limits, pinned formats, and proof that the run, or the part of it that we hold, is still ours.
 
     It is held until the batch ends, so that a process whose run was taken over cannot write. Raises LostRun.
     """
@@ -50,13 +49,7 @@ def enter(run: Run, rules: Sequence[str], connection: Any) -> None:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         settings = ", ".join("set_config(%s, %s, true)" for _ in limits)
         cursor.execute(f"SELECT {settings}", [part for pair in limits.items() for part in pair])
-    records.hold(run)
-    with connection.cursor() as cursor:
-        # A second barrier that does not depend on our own table; it ends with the transaction, pooler or not.
-        cursor.execute(
-            "SELECT " + ", ".join("pg_advisory_xact_lock(hashtextextended(%s, 0))" for _ in rules), sorted(rules)
-        )
-    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now())
+    (holding or Holding(run)).prove(rules, connection)
 
 
 def lock_parents(rule: Rule, scope: Scope, connection: Any) -> set[Key]:

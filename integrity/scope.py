@@ -19,14 +19,15 @@ Settle = dict[str, Any]
 class Scope:
     """The whole table unless narrowed.
 
-    keys: only these. after: only keys beyond this one, in the order of the key. without: not these (accepted
-    exceptions). settle: lookups with the least age that a row must have, for repairs. variable: the array variable of a
-    trigger function that holds the keys. among: primary keys of the rows that bear the keys, where they are known;
-    they stand for the keys, and a row among them may have got another key since.
+    keys: only these. after: only keys beyond this one, in the order of the key. upto: none beyond this one. without:
+    not these (accepted exceptions). settle: lookups with the least age that a row must have, for repairs. variable: the
+    array variable of a trigger function that holds the keys. among: primary keys of the rows that bear the keys, where
+    they are known; they stand for the keys, and a row among them may have got another key since.
     """
 
     keys: tuple[Key, ...] | None = None
     after: Key | None = None
+    upto: Key | None = None
     without: tuple[Key, ...] = ()
     settle: Settle = field(default_factory=dict)
     variable: str = ""
@@ -40,7 +41,7 @@ class Scope:
     @property
     def narrow(self) -> bool:
         """True when pushing the keys down to the related tables pays."""
-        return self.keys is not None or self.after is not None or bool(self.variable)
+        return bool(self.variable) or any(part is not None for part in (self.keys, self.after, self.upto))
 
     def beyond(self, key: Key | None) -> Scope:
         """The same scope from behind a key on."""
@@ -68,6 +69,8 @@ class Scope:
             queryset = queryset.filter(_in_with_nulls(lookups, self.keys))
         if self.after is not None:
             queryset = queryset.filter(_beyond(lookups, self.after))
+        if self.upto is not None:
+            queryset = queryset.filter(_up_to(lookups, self.upto))
         if self.without:
             queryset = queryset.exclude(_in_with_nulls(lookups, self.without))
         return queryset
@@ -80,6 +83,8 @@ class Scope:
             queryset = queryset.filter(_in(lookups, self.keys))
         if self.after is not None:
             queryset = queryset.filter(_beyond(lookups, self.after))
+        if self.upto is not None:
+            queryset = queryset.filter(_up_to(lookups, self.upto))
         return queryset
 
 
@@ -131,3 +136,11 @@ def _beyond(lookups: Sequence[str], key: Key) -> Q:
     equal = Q(**{f"{first}__isnull": True}) if part is None else Q(**{first: part})
     beyond = Q(pk__in=[]) if part is None else Q(**{f"{first}__gt": part}) | Q(**{f"{first}__isnull": True})
     return beyond | (equal & _beyond(others, tuple(rest))) if others else beyond
+
+
+def _up_to(lookups: Sequence[str], key: Key) -> Q:
+    """The rest: a < x OR (a = x AND b <= y)."""
+    (first, *others), (part, *rest) = lookups, key
+    equal = Q(**{f"{first}__isnull": True}) if part is None else Q(**{first: part})
+    before = Q(**{f"{first}__isnull": False}) if part is None else Q(**{f"{first}__lt": part})
+    return before | (equal & _up_to(others, tuple(rest)) if others else equal)

@@ -31,6 +31,25 @@ TRANSITIONS = {
     },
 }
 
+# The states of a part of a run that workers share.
+WAITING = "waiting"
+DONE = "done"
+CANCELLED = "cancelled"
+
+PART_TRANSITIONS = {
+    WAITING: {
+        RUNNING,  # a worker has taken it
+        CANCELLED,  # nobody begins it any more
+    },
+    RUNNING: {
+        WAITING,  # left: the run is paused, its worker died, or an error may pass
+        DONE,
+        FAILED,  # an error stays, or too many workers died of it
+        CANCELLED,  # ended between two batches
+    },
+}
+PART_CHOICES = [(s, s) for s in (WAITING, RUNNING, DONE, FAILED, CANCELLED)]
+
 RESULT_CHOICES = [(s, s) for s in (RUNNING, CLEAN, VIOLATED, PARTIAL, FAILED, REFUSED, RETIRED)]
 RUN_CHOICES = [(s, s) for s in (QUEUED, RUNNING, CLEAN, VIOLATED, PARTIAL, FAILED, REFUSED)]
 
@@ -49,4 +68,11 @@ def move(current: str, to: str) -> str:
     """The new status. Raises ValueError for a move that does not exist."""
     if to not in TRANSITIONS.get(current, set()):
         raise ValueError(f"A run cannot go from {current!r} to {to!r}.")
+    return to
+
+
+def move_part(current: str, to: str) -> str:
+    """The new status of a part. Raises ValueError for a move that does not exist."""
+    if to not in PART_TRANSITIONS.get(current, set()):
+        raise ValueError(f"A part of a run cannot go from {current!r} to {to!r}.")
     return to

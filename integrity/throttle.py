@@ -13,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from integrity.conf import conf
 from integrity.exceptions import Cancelled
+from integrity.holding import Holding
 from integrity.models import Run
 from integrity.observer import Observer
 from integrity.statement import Statement, fetch
@@ -29,12 +30,13 @@ _LOOK = """
              SELECT to_regclass(quote_ident(t)) FROM unnest(%s::text[]) AS t)) AS vacuumed
     FROM integrity_run AS r WHERE r.id = %s
 """
-# Our own heartbeat, and whoever asks us to pause, wait for the row of the run alone.
+# Our own heartbeat, and whoever asks us to pause, wait for the row of the run, or of our part of it, alone.
 _BEHIND_US = """
     SELECT count(*) AS waiting FROM pg_stat_activity AS a
     WHERE wait_event_type = 'Lock' AND pg_backend_pid() = ANY(pg_blocking_pids(pid)) AND NOT EXISTS (
         SELECT FROM pg_locks AS l
-        WHERE l.pid = a.pid AND l.locktype = 'tuple' AND l.relation = 'integrity_run'::regclass)
+        WHERE l.pid = a.pid AND l.locktype = 'tuple'
+        AND l.relation IN ('integrity_run'::regclass, 'integrity_part'::regclass))
 """
 
 
@@ -51,11 +53,11 @@ class Throttle:
     waited: seconds by what it has waited for. kept_waiting: how many sessions waited for locks of the last batch.
     """
 
-    def __init__(self, run: Run, tables: Iterable[str], observer: Observer) -> None:
-        self.run, self.tables, self.observer = run, sorted(tables), observer
+    def __init__(self, holding: Holding, tables: Iterable[str], observer: Observer) -> None:
+        self.run, self.holding, self.tables, self.observer = holding.run, holding, sorted(tables), observer
         self.connection = connections[DEFAULT_DB_ALIAS]
         self.waited: dict[str, float] = {}
-        self.before = dict(run.waited)
+        self.before = holding.waited
         self.kept_waiting = 0
         self._told = ""
         self._since_vacuum: float | None = None
@@ -84,6 +86,7 @@ class Throttle:
                 f"Cancelled by {seen['asked_by']}. What was committed stays; the same command goes on with the rest."
             )
         if seen["asked"] == Run.Asked.PAUSE:
+            self.holding.pause()
             return Reason(PAUSED, f"paused by {seen['asked_by']}; manage.py integrity resume {self.run.pk}")
         limit = conf().REPLICATION_LAG_SECONDS
         if limit and seen["lag"] is not None and seen["lag"] > limit:
@@ -113,5 +116,5 @@ class Throttle:
         self._told = why
         self.observer.waits(why)
         words = {**self.before, **self.waited}
-        self.run.waited = {word: round(self.before.get(word, 0) + self.waited.get(word, 0), 3) for word in words}
-        Run.objects.filter(pk=self.run.pk).update(waits_for=why, waited=self.run.waited)
+        waited = {word: round(self.before.get(word, 0) + self.waited.get(word, 0), 3) for word in words}
+        self.holding.wait(why, waited)

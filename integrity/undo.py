@@ -16,6 +16,7 @@ from integrity import leases, records, restore, statuses
 from integrity.conf import conf
 from integrity.enforcement.states import refuse_while_mirrored
 from integrity.exceptions import Cancelled, EngineError, LostRun, Refused, UnknownName, UsageError, sentence
+from integrity.holding import Holding
 from integrity.keys import Key, stored
 from integrity.look import look
 from integrity.models import Change, Run
@@ -199,7 +200,7 @@ class _Undo:
         self.by_rule = {rule.rule: rule for rule in report.rules}
         self.before: int | None = None
         tables = self._waiting().order_by().values_list("table", flat=True).distinct()
-        self.throttle = Throttle(run, tables, observer)
+        self.throttle = Throttle(Holding(run), tables, observer)
 
     def perform(self) -> None:
         started = time.perf_counter()

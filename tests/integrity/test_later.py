@@ -9,7 +9,7 @@ from integrity.exceptions import UsageError
 from integrity.importing.known import imports
 from integrity.models import Change, Run
 from integrity.registry import registry
-from integrity.workers import later
+from integrity.workers import later, queue
 from integrity.workers.performing import perform
 from integrity.workers.worker import work
 from tests.integrity.worlds import SMALL, WORLDS
@@ -95,8 +95,8 @@ def test_files_that_are_to_be_discarded_are_gone_when_the_import_has_ended(tmp_p
     assert not file.exists()
 
 
-def test_without_a_queue_the_way_out_is_told(rule, settings):
-    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if "procrastinate" not in app]
+def test_without_a_queue_the_way_out_is_told(rule, monkeypatch):
+    monkeypatch.setattr(queue, "is_there", lambda: False)
     with pytest.raises(UsageError, match=r"pip install .holdtrue\[workers\]"):
         put_off(rule)
 
