@@ -108,7 +108,11 @@ PLAYERS = {
     "TRUSTED_PROXIES": 1 if BEHIND_PROXY else 0,
 }
 # The engine's API counts requests as that of the bikes does.
-INTEGRITY = {"API_LIMIT": "config.auth.count"}
+INTEGRITY: dict[str, Any] = {
+    "API_LIMIT": "config.auth.count",
+    # The rules of players say it themselves.
+    "SCHEDULES": {"vehicles": "1h", "stats": "1d", "teams": "30 4 * * *"},
+}
 VEHICLES = {"MAX_MILES_PER_DAY": MAX_MILES_PER_DAY}
 globals().update(mail.settings_of(EMAIL_ADDRESS))
 DATABASES: dict[str, Any] = {"default": database_url.parse(DATABASE_URL)}

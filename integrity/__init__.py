@@ -1,5 +1,6 @@
 """Holdtrue: what must always be true about data, declared once; analyzed, repaired, verified and undone."""
 
+from integrity.automatic import Automatic
 from integrity.expressions import Latest, PerKey
 from integrity.repairs.adjust import Adjust
 from integrity.repairs.clear import Clear
@@ -24,6 +25,7 @@ __all__ = [
     "Adjust",
     "Agrees",
     "Always",
+    "Automatic",
     "Bounded",
     "Clear",
     "Copy",

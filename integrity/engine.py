@@ -43,6 +43,8 @@ def analyze(
     changed: bool = False,
     using: str = DEFAULT_DB_ALIAS,
     actor: str | None = None,
+    reason: str = "",
+    of: Run | None = None,
     sample: int = 20,
     observer: Observer | None = None,
 ) -> Report:
@@ -51,7 +53,7 @@ def analyze(
     keys: only these keys, for every rule given or by label; a rule that is not named is looked at whole.
     changed: only at what has changed since the last look; the answer is for the whole table. Raises UsageError for a
     rule that is not tracked.
-    sample: how many findings a report holds per rule.
+    of: the run that this look is a part of. sample: how many findings a report holds per rule.
     Records go to the default database; ``using`` may be a standby.
     """
     observer = observer or Observer()
@@ -59,7 +61,9 @@ def analyze(
     scopes = by_label(chosen, keys)
     if changed:
         _require_tracked(chosen, using)
-    run = records.open_run(Run.Verb.ANALYZE, database=using, actor=actor, keys=stored(chosen, scopes))
+    run = records.open_run(
+        Run.Verb.ANALYZE, database=using, actor=actor, reason=reason, of=of, keys=stored(chosen, scopes)
+    )
     report = Report(run.pk, run.verb)
     observer.begins("analyze", len(chosen))
     for rule in chosen:

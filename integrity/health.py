@@ -64,7 +64,8 @@ def health(
 ) -> Health:
     """Look at rules, at what the database should keep, at the constraints that imports need, and at the last runs."""
     before = last_looks(rules)
-    late = overdue(rules=rules, looks=before)
+    # What was never looked at is now, and nobody knows since when it should have been.
+    late = [one for one in overdue(rules=rules, looks=before) if one.last is not None]
     report = analyze(rules, actor=actor, observer=observer)
     found = _told(rules, list(imports), last_looks(rules), late)
     found.run = report.run
@@ -116,6 +117,7 @@ def _told(
         found.enforced[check.app] = state
     found.checks += [
         *health_checks.scheduled(rules, late),
+        *health_checks.healing(rules, {label: seen.violations for label, seen in looks.items()}),
         *health_checks.protected(imports),
         *health_checks.watched(),
         *health_checks.imported(imports),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
@@ -20,6 +20,7 @@ from integrity.models import Run, Severed
 from integrity.overdue import Overdue
 from integrity.rules.base import Rule
 from integrity.schedule import schedule_of
+from integrity.standing import READY, standing
 
 _RECENT = timedelta(days=30)
 
@@ -31,6 +32,19 @@ def scheduled(rules: Sequence[Rule], late: Sequence[Overdue]) -> Iterable[Check]
         note = "; ".join(map(str, missed))
         number = len({one.rule.label for one in missed})
         yield Check(f"rules of {app} that were not looked at in time", "warning", number, len(ours), note, app=app)
+
+
+def healing(rules: Sequence[Rule], violations: Mapping[str, int | None]) -> Iterable[Check]:
+    """Of the automatic repairs of each app, those that wait for a person."""
+    for app, ours in by_app(rule for rule in rules if rule.automatic).items():
+        stands = {rule: standing(rule, violations.get(rule.label)) for rule in ours}
+        kept = [
+            f"{rule.label} {found.word}, because {found.why} (manage.py integrity resume {rule.label})"
+            for rule, found in stands.items()
+            if found.word != READY
+        ]
+        what = f"automatic repairs of {app} that wait for a person"
+        yield Check(what, "warning", len(kept), len(ours), "; ".join(kept), app=app)
 
 
 def enforced(rules: Sequence[Rule]) -> Iterable[tuple[Check, Enforced]]:
@@ -80,7 +94,7 @@ def imported(imports: Sequence[Import]) -> Iterable[Check]:
     for wanted in imports:
         what = f"last import of {wanted.label}"
         runs = Run.objects.filter(verb=Run.Verb.IMPORT, options__import=wanted.label, dry_run=False)
-        last = runs.exclude(status=statuses.RUNNING).first()
+        last = runs.exclude(status__in=[statuses.QUEUED, statuses.RUNNING]).first()
         if last is None:
             yield Check(what, "info", 0, None, "there was none", app=wanted.app)
             continue

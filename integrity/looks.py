@@ -24,7 +24,7 @@ _LATEST = """
     LEFT JOIN LATERAL (
         SELECT r.run_id, u.started_at, r.status, r.violations, r.checked, r.changed, r.truncated, r.seconds, r.error
         FROM {results} AS r JOIN {runs} AS u ON u.id = r.run_id
-        WHERE r.rule = w.rule AND r.database = {database} AND r.status <> {running}
+        WHERE r.rule = w.rule AND r.database = {database} AND r.status <> ALL({unended})
             AND u.verb = {analyze} AND u.keys IS NULL{only}
         ORDER BY r.id DESC LIMIT 1
     ) AS {alias} ON true
@@ -113,7 +113,7 @@ def _lateral(sort: str, only: Statement) -> Statement:
         results=name(Result._meta.db_table),
         runs=name(Run._meta.db_table),
         database=value(DEFAULT_DB_ALIAS),
-        running=value(statuses.RUNNING),
+        unended=value([statuses.QUEUED, statuses.RUNNING]),
         analyze=value(str(Run.Verb.ANALYZE)),
         only=only,
         alias=name(sort),

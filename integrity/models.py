@@ -21,6 +21,8 @@ class Run(models.Model):
         ENFORCE = "enforce"
         IMPORT = "import"
         CONSOLIDATE = "consolidate"
+        RUN = "run"
+        RESUME = "resume"
 
     class Asked(models.TextChoices):
         NOTHING = ""
@@ -36,7 +38,11 @@ class Run(models.Model):
     keys = models.JSONField(null=True, help_text="The keys that it was limited to; null for whole tables.")
     dry_run = models.BooleanField(default=False)
     of = models.ForeignKey(
-        "self", null=True, on_delete=models.PROTECT, related_name="followed_by", help_text="The run verified or undone."
+        "self",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="followed_by",
+        help_text="The run that this one follows: verified, undone, or the look that led to it.",
     )
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()

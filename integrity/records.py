@@ -112,6 +112,12 @@ def plan(run: Run, rule: str, keys: int) -> None:
     Result.objects.filter(run=run, rule=rule, planned=None).update(planned=keys)
 
 
+def require_ours(run: Run) -> None:
+    """Raise LostRun when another process has taken a run over, before more is begun for it."""
+    with transaction.atomic():
+        hold(run)
+
+
 def save_result(run: Run, report: RuleReport) -> None:
     """The result of one rule as it stands in its report. Raises LostRun."""
     with transaction.atomic():

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.db import DEFAULT_DB_ALIAS, router
 
 from integrity import leases, records, statuses
+from integrity.automatic import AUTOMATIC, Automatic
+from integrity.automatic_brake import AutomaticBrake
 from integrity.exceptions import UsageError
 from integrity.holding import Holding
 from integrity.keys import Key, Keys, by_label, stored
@@ -29,6 +31,8 @@ def repair(
     wider: Mapping[str, Wider] | None = None,
     actor: str | None = None,
     reason: str = "",
+    of: Run | None = None,
+    automatic: Automatic | None = None,
     sample: int = 20,
     observer: Observer | None = None,
 ) -> Report:
@@ -37,12 +41,13 @@ def repair(
     work: rules with the name of a strategy, or None for a rule's only one. keys: only these, for each rule
     or by label; a rule that is not named is repaired whole. dry_run: the same path, each batch rolled back.
     wider: by label, what a door has seen around ``keys`` and leaves alone; it counts in the report and in the records.
-    max_affected: "30%" or "5000", opens the brake. A run that a dead process left is gone on with when the same work is
+    max_affected: "30%" or "5000", opens the brake. of: the run that found what is repaired. automatic: nobody has asked
+    for it, and no more than this may be written. A run that a dead process left is gone on with when the same work is
     asked for.
 
     Raises UsageError, RunInProgress and LostRun; what else goes wrong is in the report and its status.
     """
-    brake = Brake.declared(max_affected)
+    brake = AutomaticBrake.of(automatic) if automatic else Brake.declared(max_affected)
     work = list(work)
     for position, (rule, _) in enumerate(work):
         if rule.label in {other.label for other, _ in work[:position]}:
@@ -62,7 +67,9 @@ def repair(
         keys=stored([rule for rule, _, _ in jobs], chosen),
         dry_run=dry_run,
         reason=reason,
-        options={"max_affected": max_affected, "columns": {}, "triggers": []},
+        of=of,
+        options={"max_affected": max_affected, "columns": {}, "triggers": []}
+        | ({AUTOMATIC: automatic.as_json()} if automatic else {}),
     )
     report = Report(run.pk, run.verb, dry_run=dry_run, resumed=resumed)
     with leases.Heartbeat(run):

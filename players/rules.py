@@ -2,7 +2,7 @@
 
 from django.db.models import F, Q, Sum
 
-from integrity import Adjust, Always, Derived, PerKey, Trim
+from integrity import Adjust, Always, Automatic, Derived, PerKey, Trim
 from players.evidence import gap_hour, lowest_leaf_group, suspicion, why_suspect
 from players.models import Group, Membership, OpenSession, Player
 from players.tree import subtree_totals
@@ -34,6 +34,7 @@ rules = [
         name="flushed_is_part_of_session",
         because="What history has of a session cannot be more than was ridden in it.",
         tags=["mileage"],
+        every="1h",
     ),
     Derived(
         Player,
@@ -48,6 +49,8 @@ rules = [
         because="A player's distance is the history plus what the open session has not yet written.",
         tags=["mileage"],
         tracked=True,
+        every="5m",
+        sweep="0 3 * * *",
         repairs={
             "delete_extra_metrics": delete_extra,
             "delete_extra_metrics_oldest_first": delete_oldest,
@@ -62,5 +65,7 @@ rules = [
         name="group_total_adds_up",
         because="A group's distance is that of the distinct players in it and in all groups below it.",
         tags=["mileage"],
+        every="1h",
+        automatic=Automatic("recompute", rows=20, share=0.5),
     ),
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrity import statuses
+from integrity.healing import Healed
 from integrity.importing.rejects import Reject
 from integrity.reports import Report, RuleReport
 
@@ -41,6 +42,9 @@ class ImportReport(Report):
     name: str = ""
     rejects: list[Reject] = field(default_factory=list)
     rejects_file: str = ""
+    look: Report | None = None
+    """What a look at rules with automatic repairs has found afterwards; None where none is concerned."""
+    healed: list[Healed] = field(default_factory=list)
 
     @property
     def feeds(self) -> list[FeedReport]:
@@ -49,7 +53,8 @@ class ImportReport(Report):
 
     @property
     def status(self) -> str:
-        worst = statuses.worst([rule.status for rule in self.rules])
+        looked = [self.look.status] if self.look else []
+        worst = statuses.worst([*(rule.status for rule in self.rules), *looked])
         return statuses.REFUSED if worst == statuses.REFUSED else worst
 
     def total(self, count: str) -> int:
@@ -76,4 +81,5 @@ class ImportReport(Report):
                 for r in self.rejects
             ],
             "rejects_file": self.rejects_file or None,
+            "repairs": [one.as_json() for one in self.healed],
         }

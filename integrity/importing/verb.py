@@ -16,6 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, tran
 
 from integrity import leases, records, statuses
 from integrity.exceptions import EngineError, LostRun, Refused, UsageError, sentence
+from integrity.healing import heal_after
 from integrity.importing.declarations import Import
 from integrity.importing.passing import Passing
 from integrity.importing.protection import VALID, constraints, refuse_switched_off
@@ -79,6 +80,7 @@ def run_import(
     work.report.resumed = resumed
     with leases.Heartbeat(run):
         work.perform(sources, only, batch_size or wanted.batch_size, rejects, actor)
+    work.heal()
     return work.report
 
 
@@ -148,6 +150,17 @@ class _Work:
             # An iterator of the app may raise anything; the run must not stay open for it.
             logger.exception("%s could not be imported", self.wanted.label)
             self._fail(error, f"{type(error).__name__}: {sentence(error)}", rejects)
+
+    def heal(self) -> None:
+        """What the import has led to, where a rule declares its repair automatic; the import itself is complete."""
+        if self.run.dry_run or not self.report.changes:
+            return
+        try:
+            models = {feed.model for feed in self.wanted.feeds}
+            self.report.look, self.report.healed = heal_after(models, self.run, observer=self.observer)
+        except (DatabaseError, EngineError) as error:
+            self.report.rules[0].notes.append(f"What it has led to could not be looked at: {sentence(error)}")
+        self.report.rules[0].notes += [f"{one.rule.label}: {one.told}" for one in self.report.healed]
 
     def _protect(self, actor: str | None) -> None:
         """Constraints that are missing are made, in runs of their own, before anything is imported."""

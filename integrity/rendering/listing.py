@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -16,10 +17,12 @@ from integrity.rendering.machine import lines, list_object
 from integrity.rendering.terminal import fitting, status
 from integrity.reports import States, added
 from integrity.rules.base import Rule
+from integrity.schedule import schedule_of
 from integrity.shown import show
 
 
-def _rule(rule: Rule, states: Mapping[str, States]) -> dict[str, Any]:
+def _rule(rule: Rule, states: Mapping[str, States], times: Mapping[str, datetime | None]) -> dict[str, Any]:
+    schedule, at = schedule_of(rule), times.get(rule.label)
     return {
         "rule": rule.label,
         "kind": rule.kind,
@@ -31,18 +34,28 @@ def _rule(rule: Rule, states: Mapping[str, States]) -> dict[str, Any]:
         "repairs": list(rule.repairs),
         "enforcement": states[rule.label].enforcement or None,
         "tracking": states[rule.label].tracking or None,
+        "every": schedule.text if schedule else None,
+        "sweep": rule.sweep,
+        "next": timezone.localtime(at).isoformat() if at else None,
+        "automatic": rule.automatic.as_json() if rule.automatic else None,
     }
 
 
-def rules_as_json(rules: Iterable[Rule], states: Mapping[str, States], error: str) -> str:
-    """The declared rules as one object. error: why the states are not known."""
-    return json.dumps(list_object("rules", [_rule(rule, states) for rule in rules], error=error), ensure_ascii=False)
+def rules_as_json(
+    rules: Iterable[Rule], states: Mapping[str, States], times: Mapping[str, datetime | None], error: str
+) -> str:
+    """The declared rules as one object. times: of the next look at each. error: what is not known, and why."""
+    told = [_rule(rule, states, times) for rule in rules]
+    return json.dumps(list_object("rules", told, error=error), ensure_ascii=False)
 
 
-def rules_as_csv(rules: Iterable[Rule], states: Mapping[str, States]) -> str:
+def rules_as_csv(rules: Iterable[Rule], states: Mapping[str, States], times: Mapping[str, datetime | None]) -> str:
     """A line for each rule; several tags or repairs are separated by spaces."""
-    rows = [_rule(rule, states) for rule in rules]
-    header = ["rule", "kind", "severity", "model", "tags", "owner", "because", "repairs", "enforcement", "tracking"]
+    rows = [_rule(rule, states, times) | {"automatic": str(rule.automatic or "") or None} for rule in rules]
+    header = [
+        *("rule", "kind", "severity", "model", "tags", "owner", "because", "repairs", "enforcement", "tracking"),
+        *("every", "sweep", "next", "automatic"),
+    ]
     return lines(header, [[" ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows])
 
 

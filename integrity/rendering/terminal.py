@@ -31,6 +31,7 @@ STYLES = {
     "failed": "red",
     "refused": "yellow",
 }
+LOOKS = ("analyze", "verify", "run")
 PIPED_WIDTH = 200
 
 
@@ -100,10 +101,12 @@ def print_report(
 
 def _summary(out: Console, report: Report) -> Table:
     """A line for each rule; a column that would hold nothing is left out."""
-    if report.verb in ("analyze", "verify"):
+    if report.verb in LOOKS:
         columns = {
             name: name for name in ("checked", "violations", "new", "resolved", "accepted", "suspects", "seconds")
         }
+        if report.changes:
+            columns["changed"] = "changes"
     elif report.verb == "enforce":
         columns = {"enforcement": "enforcement", "checked": "checked", "violations": "violations", "seconds": "seconds"}
     elif report.dry_run:
@@ -286,9 +289,9 @@ def sentence(report: Report, next_step: str = "") -> str:
     run = f"Run {report.run}: {report.status}."
     resumed = " It went on where a dead process had left it." if report.resumed else ""
     violated = [rule for rule in report.rules if rule.violations]
-    if report.verb in ("analyze", "verify"):
+    if report.verb in LOOKS:
         if report.status == "clean":
-            return f"{run} Every rule that was looked at holds."
+            return f"{run}{resumed} Every rule that was looked at holds."
         if next_step:
             return f"{run} {next_step}"
         repairable = next((r for r in violated if _repairs(r)), None)
@@ -341,8 +344,10 @@ def _repairs(rule: RuleReport) -> list[str]:
     return list(registry.get(rule.rule).repairs)
 
 
-def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, States]) -> None:
-    """The declared rules, with their reasons, repairs and what the database does for them by label."""
+def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, States], times: Mapping[str, str]) -> None:
+    """The declared rules, with their reasons and repairs; by label what the database does for them, and when they are
+    looked at.
+    """
     for position, rule in enumerate(rules):
         facts = [f"{rule.kind} on {rule.model._meta.label}", rule.severity]
         facts += [f"tags {', '.join(rule.tags)}"] if rule.tags else []
@@ -353,8 +358,11 @@ def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, States
             facts.append(f"enforcement: {state}{f' ({why})' if why else ''}")
         if rule.tracked:
             facts.append(f"changes: {states[rule.label].tracking}")
+        if rule.automatic:
+            repairs += f"; automatic: {rule.automatic}"
         out.print(Text(("\n" if position else "") + rule.label, style="bold"), soft_wrap=True)
-        for line in (rule.because, "; ".join(facts), f"repairs: {repairs}"):
+        scheduled = [f"looked at {times[rule.label]}"] if times.get(rule.label) else []
+        for line in (rule.because, "; ".join(facts), f"repairs: {repairs}", *scheduled):
             out.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from django.core.checks import CheckMessage, Error
 from django.db.models import Field, Model, Q, QuerySet
 
+from integrity.automatic import Automatic, automatic_problems
 from integrity.compiler import population
 from integrity.exceptions import UnknownName, WrongDeclaration
 from integrity.keys import Key, columns_of, key_as_json, key_from_json, parse
@@ -38,7 +39,8 @@ class Rule(ABC):
     repairs: strategy name -> one repair or several that are applied together. enforce: the database keeps it true, by a
     constraint or triggers that migrations and ``integrity enforce`` install. tracked: triggers note what changes, so
     that ``analyze --changed`` looks at no more. every: when ``integrity run --due`` looks at it, "1h" or "0 3 * * *";
-    sweep: of a tracked rule, when it looks at everything, and at what has changed in between.
+    sweep: of a tracked rule, when it looks at everything, and at what has changed in between. automatic: a repair that
+    follows such a look, or an import, without a person.
     """
 
     kind: ClassVar[str]
@@ -59,6 +61,7 @@ class Rule(ABC):
         tracked: bool = False,
         every: str | None = None,
         sweep: str | None = None,
+        automatic: Automatic | None = None,
         repairs: Mapping[str, Repair | Sequence[Repair]] | None = None,
     ) -> None:
         self.model = model
@@ -73,6 +76,7 @@ class Rule(ABC):
         self.enforce = enforce
         self.tracked = tracked
         self.every, self.sweep = every, sweep
+        self.automatic = automatic
         self.app = ""
         self.repairs: dict[str, tuple[Repair, ...]] = {
             strategy: tuple(steps) if isinstance(steps, Sequence) else (steps,)
@@ -211,6 +215,7 @@ class Rule(ABC):
                 *schedule_problems(self),
                 *self.problems(),
                 *self._repair_problems(),
+                *automatic_problems(self),
             ]
             if self.enforce and not problems:
                 problems = list(self.enforcement_problems())

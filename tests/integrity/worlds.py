@@ -8,17 +8,33 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import connection
-from django.db.models import Model, Sum
+from django.db.models import Model, Q, Sum
 
-from integrity import Adjust, Agrees, Copy, Derived, Merge, Named, References, Relink, Shift, Trim, Unique
+from integrity import (
+    Adjust,
+    Agrees,
+    Always,
+    Automatic,
+    Copy,
+    Derived,
+    Merge,
+    Named,
+    References,
+    Relink,
+    Shift,
+    Trim,
+    Unique,
+)
 from integrity.consolidate import consolidate
 from integrity.consolidation import PHASES
 from integrity.engine import analyze
+from integrity.exceptions import RunInProgress
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
 from integrity.reports import Report
 from integrity.rules.base import Rule
+from integrity.scheduling import run_due
 from integrity.undo import undo
 from tests.integrity import feeds
 from tests.integrity.rebuilds import sales_differ
@@ -210,6 +226,40 @@ WORLDS = {
 }
 
 
+def scheduled() -> list[Rule]:
+    """Two rules about the accounts that are due each hour; what breaks the second is repaired by itself."""
+    return [
+        _named(
+            Always(toy.Account, Q(limit__gte=0), name="limit_of_the_world", because="The toy says so.", every="1h"),
+        ),
+        _named(
+            Derived(
+                toy.Account,
+                "balance",
+                equals=Sum("entries__amount"),
+                name="healing_of_the_world",
+                because="The toy says so.",
+                every="1h",
+                automatic=Automatic("recompute", rows=50),
+            )
+        ),
+    ]
+
+
+def run_scheduled(observer: Observer | None = None) -> Report:
+    """What is due of these. Raises RunInProgress where another process is at it."""
+    rules = scheduled()
+    registry.register("toy", rules)
+    try:
+        done = run_due(rules, actor="ann", observer=observer)
+    finally:
+        registry.unregister(*(rule.label for rule in rules))
+    if done.busy:
+        raise RunInProgress(done.busy)
+    assert done.report is not None
+    return done.report
+
+
 def perform(
     world: str,
     verb: str = "repair",
@@ -218,6 +268,8 @@ def perform(
     keys: Sequence[int] | None = None,
 ) -> Report:
     """Repair a world, or undo a run of it, only some keys where they are given; the world of squads is imported."""
+    if verb == "run":
+        return run_scheduled(observer)
     if world == "sales":
         return _rebuild_or_undo(run if verb == "undo" else None, observer)
     if verb == "undo":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
 
 from integrity.exceptions import EngineError
 from integrity.management.base import EngineCommand, add_format, explain
@@ -13,6 +15,7 @@ from integrity.management.verbs.base import Verb
 from integrity.registry import registry
 from integrity.reports import States
 from integrity.rules.base import Rule
+from integrity.schedule import schedule_of
 
 
 def _arguments(parser: Any) -> None:
@@ -24,18 +27,39 @@ def _arguments(parser: Any) -> None:
 def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
     rules = registry.select(options["rules"], options["tag"])
     states, error = _states(rules)
+    times, unknown = _times(rules)
+    error = error or unknown
     if options["format"] == "table":
+        from integrity.rendering.schedules import told
         from integrity.rendering.terminal import print_rules
 
-        print_rules(command.console(options), rules, states)
-    else:
-        from integrity.rendering.listing import rules_as_csv, rules_as_json
+        print_rules(command.console(options), rules, states, {rule.label: told(rule, times) for rule in rules})
+    elif options["format"] == "json":
+        from integrity.rendering.listing import rules_as_json
 
-        as_json = options["format"] == "json"
-        command.stdout.write(rules_as_json(rules, states, error) if as_json else rules_as_csv(rules, states))
+        command.stdout.write(rules_as_json(rules, states, times, error))
+    else:
+        from integrity.rendering.listing import rules_as_csv
+
+        command.stdout.write(rules_as_csv(rules, states, times))
     if error:
         command.stderr.write(error)
         raise SystemExit(EngineError.exit_code)
+
+
+def _times(rules: list[Rule]) -> tuple[dict[str, datetime | None], str]:
+    """When each is looked at next; and why that is not known. The records are not asked where nothing is scheduled."""
+    if not any(schedule_of(rule) for rule in rules):
+        return {}, ""
+    from integrity.looks import last_looks
+    from integrity.scheduling import next_look
+
+    now = timezone.now()
+    try:
+        looks = last_looks(rules)
+    except (DatabaseError, InterfaceError) as error:
+        return {}, f"When rules are looked at next is not known. {explain(error)[0]}"
+    return {rule.label: next_look(rule, looks[rule.label], now) for rule in rules}, ""
 
 
 def _states(rules: list[Rule]) -> tuple[dict[str, States], str]:

@@ -12,7 +12,7 @@ def _arguments(parser: Any) -> None:
     parser.add_argument(
         "--verb",
         dest="of_verb",
-        choices=["analyze", "repair", "verify", "undo", "enforce", "import", "consolidate"],
+        choices=["analyze", "repair", "verify", "undo", "enforce", "import", "consolidate", "run", "resume"],
         help="Only these.",
     )
     add_format(parser)

@@ -1,0 +1,96 @@
+"""Whether a rule's automatic repair may be carried out now, or waits for a person: told by the records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Exists, OuterRef, QuerySet
+
+from integrity import statuses
+from integrity.automatic import AUTOMATIC
+from integrity.exceptions import Refused
+from integrity.models import Change, Result, Run, Violation
+from integrity.owners import changes_for
+from integrity.rules.base import Rule
+
+READY, WAITS, STOPPED, SUSPENDED = "ready", "waits", "stopped", "suspended"
+IN_VAIN = 3
+"""After so many automatic repairs within WITHIN that did not hold a person is waited for."""
+WITHIN = timedelta(days=1)
+_LOOKED_BACK, _COMPARED = 50, 1_000
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A word, and for all but ``ready`` the reason in a sentence."""
+
+    word: str
+    why: str = ""
+
+
+def standing(rule: Rule, violations: int | None = None) -> Standing:
+    """How it stands with a rule's automatic repair. violations: what the last look found.
+
+    suspended: one was taken back. stopped: three within a day did not hold. waits: the last one would have written too
+    much, or was refused for another reason, and there are no fewer violations now. Whatever it is ends when a person
+    repairs the rule or resumes its automatic repair.
+    """
+    attempts = list(_attempts(rule)[:_LOOKED_BACK])
+    for attempt in attempts:
+        if undone := _taken_back_by(attempt):
+            return Standing(SUSPENDED, f"run {attempt.pk} was taken back by run {undone.pk} ({undone.actor})")
+    if attempts and _was_refused(rule, attempts[0], violations):
+        return Standing(WAITS, f"run {attempts[0].pk} was refused: {attempts[0].error}")
+    in_vain = [attempt for attempt in attempts if _did_not_hold(rule, attempt)]
+    for latest, earliest in zip(in_vain, in_vain[IN_VAIN - 1 :], strict=False):
+        if latest.started_at - earliest.started_at <= WITHIN:
+            return Standing(STOPPED, f"{IN_VAIN} repairs within a day did not hold, the last one in run {latest.pk}")
+    return Standing(READY)
+
+
+def _attempts(rule: Rule) -> QuerySet[Run]:
+    """The automatic repairs of a rule since a person did something about it, the latest first."""
+    runs = Run.objects.filter(
+        Exists(Result.objects.filter(run=OuterRef("pk"), rule=rule.label)), dry_run=False
+    ).exclude(status__in=[statuses.QUEUED, statuses.RUNNING])
+    repairs = runs.filter(verb=Run.Verb.REPAIR)
+    by_hand = repairs.exclude(options__has_key=AUTOMATIC).exclude(status=statuses.REFUSED)
+    since = (by_hand | runs.filter(verb=Run.Verb.RESUME)).order_by("-pk").values_list("pk", flat=True).first()
+    return repairs.filter(options__has_key=AUTOMATIC, pk__gt=since or 0).order_by("-pk")
+
+
+def _taken_back_by(attempt: Run) -> Run | None:
+    """The undo that took rows of it back, and was not taken back itself."""
+    wrote = Exists(Change.objects.filter(run=OuterRef("pk")))
+    undone = Run.objects.filter(wrote, verb=Run.Verb.UNDO, dry_run=False)
+    again = undone.filter(of=OuterRef("pk"))
+    return undone.filter(~Exists(again), of=attempt).first()
+
+
+def _was_refused(rule: Rule, attempt: Run, violations: int | None) -> bool:
+    """Nothing was written, and nothing else is to be expected: neither the limit nor the data have changed."""
+    if attempt.status != statuses.REFUSED or rule.automatic is None:
+        return False
+    if attempt.options[AUTOMATIC] != rule.automatic.as_json():
+        return False
+    then = attempt.results.filter(rule=rule.label).values_list("violations", flat=True).first()
+    return then is None or violations is None or violations >= then
+
+
+def _did_not_hold(rule: Rule, attempt: Run) -> bool:
+    """It was not finished, or one of the violations that it cured is open again."""
+    if attempt.status in (statuses.FAILED, statuses.PARTIAL):
+        return True
+    keys = _open_keys(rule)
+    try:
+        return bool(keys) and changes_for(attempt, rule, keys, connections[DEFAULT_DB_ALIAS]).exists()
+    except Refused:
+        return True
+
+
+def _open_keys(rule: Rule) -> Sequence[tuple[object, ...]]:
+    found = Violation.objects.filter(rule=rule.label, database=DEFAULT_DB_ALIAS, status=Violation.Status.OPEN)
+    return [rule.key_from_json(key) for key in found.values_list("key", flat=True)[:_COMPARED]]
