@@ -9,6 +9,7 @@ if not settings.PLAIN_ADMIN:
     from config import accounts  # noqa: F401  (registers its pages)
 
 admin.site.site_title = admin.site.site_header = "Holdtrue"
+admin.site.index_template = "admin/integrity/index.html"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),

@@ -46,6 +46,10 @@ class Conf:
     """Path of a function (request, prefix of the key or "") that counts a request and raises where it is too many."""
     SCHEDULES: Mapping[str, str] = field(default_factory=dict)
     """When rules are looked at that do not say it themselves, by "app", "app.name" or "tag:word"; the first counts."""
+    ADMIN_SECONDS: float = 20.0
+    """How long what the administration starts may last: less than the web server waits for an answer. What is known to
+    take longer is told as a command; what turns out to ends between two batches.
+    """
 
 
 def conf() -> Conf:

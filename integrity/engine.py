@@ -87,7 +87,14 @@ def _require_tracked(rules: Sequence[Rule], using: str) -> None:
             )
 
 
-def verify(number: int, *, actor: str | None = None, sample: int = 20, observer: Observer | None = None) -> Report:
+def verify(
+    number: int,
+    *,
+    actor: str | None = None,
+    reason: str = "",
+    sample: int = 20,
+    observer: Observer | None = None,
+) -> Report:
     """Look again at every rule that reads a table which a run wrote, for the keys that its changes concern.
 
     Raises UnknownName for a run that does not exist and UsageError for one that wrote nothing.
@@ -100,7 +107,7 @@ def verify(number: int, *, actor: str | None = None, sample: int = 20, observer:
     models = [model_of(table) for table in written]
     if not models and not rebuilt:
         raise UsageError(f"Run {number} ({of.verb}) changed nothing; there is nothing to verify.")
-    run = records.open_run(Run.Verb.VERIFY, database=of.database, actor=actor, of=of)
+    run = records.open_run(Run.Verb.VERIFY, database=of.database, actor=actor, reason=reason, of=of)
     report = Report(run.pk, run.verb)
     rules = registry.reading(models_along(registry, [*models, *rebuilt]))
     whole = {rule.label for rule in registry.reading(models_along(registry, rebuilt))}
@@ -228,15 +235,25 @@ def _look(rule: Rule, run: Run, scope: Scope, report: RuleReport) -> None:
 
 
 def preview(
-    rule: Rule, strategy: str, keys: Sequence[Key], *, limit: int, using: str = DEFAULT_DB_ALIAS
+    rule: Rule,
+    strategy: str,
+    keys: Sequence[Key],
+    *,
+    limit: int,
+    seconds: float = 0,
+    using: str = DEFAULT_DB_ALIAS,
 ) -> list[PlannedChange]:
     """What a repair would write for some keys as things are now; nothing is locked or written.
 
-    limit: how many rows for each key, the first that would go.
+    limit: how many rows for each key, the first that would go. seconds: how long one statement may take
+    before it raises OperationalError, 0: for ever.
     """
     found: list[PlannedChange] = []
     left_alone: set[Key] = set()
     with transaction.atomic(using=using):
+        if seconds:
+            with connections[using].cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds * 1000:.0f}"])
         for step in rule.strategy(strategy)[1]:
             for write in step.plan(rule, Scope.of(keys), using):
                 plan = Plan(rule, write, connections[using])

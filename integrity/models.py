@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q, Value
 
 from integrity import statuses
+from integrity.shown import show
 
 
 class Run(models.Model):
@@ -169,6 +170,16 @@ class Part(models.Model):
         return f"part {self.number} of run {self.run_id}: {self.status}"
 
 
+class DeclaredRule(Result):
+    """A declared rule among the models of the administration; what is listed are the rules, not these rows."""
+
+    class Meta:
+        proxy = True
+        ordering = ["id"]
+        default_permissions = ()
+        verbose_name = "rule"
+
+
 class Violation(models.Model):
     """A row, or a missing row, that breaks a rule; it keeps its record from the first time seen on."""
 
@@ -204,7 +215,7 @@ class Violation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.rule} {self.key}: {self.status}"
+        return f"{self.rule} at {show(self.key)}: {self.status}"
 
 
 class Enforcement(models.Model):
@@ -276,7 +287,7 @@ class Change(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.table} {self.key} in run {self.run_id}"
+        return f"{self.table} {show(self.key)} in run {self.run_id}"
 
 
 class Decision(models.Model):

@@ -1,6 +1,7 @@
-"""Processes for the tests that kill them."""
+"""Processes for the tests that kill them, and people at the administration."""
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from tests.integrity.processes import serving
 
@@ -16,3 +17,25 @@ def processes(forking_process):
     """Starts verbs in processes of their own; those still there are ended with the test."""
     yield forking_process
     forking_process.end()
+
+
+@pytest.fixture
+def staff(client, django_user_model):
+    """Log in somebody with these permissions of the engine. Nobody has a password: to hash one takes long."""
+
+    def log_in(*codenames, name="ann"):
+        account = django_user_model.objects.create_user(name, is_staff=True)
+        account.user_permissions.set(
+            Permission.objects.filter(content_type__app_label="integrity", codename__in=codenames)
+        )
+        client.force_login(account)
+        return client
+
+    return log_in
+
+
+@pytest.fixture
+def boss(client, django_user_model):
+    """Somebody who may everything."""
+    client.force_login(django_user_model.objects.create_superuser("boss"))
+    return client

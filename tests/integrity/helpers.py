@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from typing import Any
 
 from django.db import connection
@@ -74,3 +75,8 @@ def execute(*statements: str) -> None:
         cursor.execute("SELECT set_config('lock_timeout', '0', true)")
         for statement in statements:
             cursor.execute(statement)
+
+
+def text(answer: Any) -> str:
+    """A page as one line of text and tags."""
+    return " ".join(unescape(answer.content.decode()).split())

@@ -1,13 +1,10 @@
 """The quarantine in the administration: who sees it, what a row shows, and rows that are put back with a reason."""
 
-from html import unescape
-
 import pytest
-from django.contrib.auth.models import Permission
 
 from integrity.models import Run
 from integrity.quarantine import quarantined
-from tests.integrity.helpers import registered, repaired
+from tests.integrity.helpers import registered, repaired, text
 from tests.integrity.test_quarantine import make_orphan, orphans, positive
 from tests.integrity.test_trim import make_ledger
 from tests.toy import models as toy
@@ -15,24 +12,6 @@ from tests.toy import models as toy
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/integrity/quarantined/"
-
-
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture
-def staff(client, django_user_model):
-    """Log in somebody with these permissions."""
-
-    def log_in(*codenames):
-        account = django_user_model.objects.create_user("ann", password="ann", is_staff=True)
-        account.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-        client.force_login(account)
-        return client
-
-    return log_in
 
 
 @pytest.fixture
@@ -47,10 +26,6 @@ def kept():
     repaired(rule, reason="its line is gone", actor="bob")
     with registered(rule):
         yield orphan
-
-
-def text(answer):
-    return " ".join(unescape(answer.content.decode()).split())
 
 
 def act(client, rows, **data):
@@ -142,7 +117,7 @@ def test_a_rule_that_is_declared_no_more_is_told(restorer):
 
 
 def test_more_rows_than_a_person_reads_are_refused(restorer, monkeypatch):
-    monkeypatch.setattr("integrity.admin.AT_ONCE", 1)
+    monkeypatch.setattr("integrity.admin.quarantine.AT_ONCE", 1)
     make_orphan("one"), make_orphan("two")
     rule = orphans()
     run = repaired(rule).run

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from django import forms
-from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
@@ -17,55 +14,44 @@ from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from integrity import apikeys_admin, statuses
+from integrity import statuses
+from integrity.admin.base import Page, rule_link, run_link
+from integrity.admin.consent import ReasonForm, note
+from integrity.admin.filters import ByApp, ByRule
 from integrity.exceptions import EngineError
-from integrity.models import Quarantined
+from integrity.models import Quarantined, Run
 from integrity.owners import key_as_told
 from integrity.quarantine import along, restore
 from integrity.registry import registry
 from integrity.reports import Report, RuleReport, rows
 from integrity.shown import show
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Quarantined]
-elif apps.is_installed("unfold"):
-    from unfold.admin import ModelAdmin
-else:
-    ModelAdmin = admin.ModelAdmin
-
-__all__ = ["QuarantineAdmin", "apikeys_admin"]
 AT_ONCE = 200
 """How many rows are put back by one click: a page holds them all, for a person to read."""
 
 
-class ReasonForm(forms.Form):
-    """Why rows are put back, for the record."""
-
-    reason = forms.CharField(max_length=500, strip=True, error_messages={"required": "Say why, for the record."})
-
-
 @admin.register(Quarantined)
-class QuarantineAdmin(ModelAdmin):
+class QuarantineAdmin(Page):
     """Shows rows in quarantine; nothing of them can be edited, and restoring is a verb of the engine."""
 
-    list_display = ("__str__", "rule", "key_told", "since", "moved_by", "reason")
-    list_filter = ("rule", "table")
+    list_display = ("__str__", "rule_told", "key_told", "since", "moved_by", "reason")
+    list_filter = (ByApp, ByRule, "table")
     search_fields = ("rule", "table", "run__actor", "run__reason")
     ordering = ("-pk",)
-    fields = ("rule", "because", "key_told", "table", "values", "went_along", "since", "moved_by", "reason", "run_told")
+    fields = (
+        "rule_told",
+        "because",
+        "key_told",
+        "table",
+        "values",
+        "went_along",
+        "since",
+        "moved_by",
+        "reason",
+        "run_told",
+    )
     readonly_fields = fields
     actions = ("restore_selected",)
-    list_per_page = 50
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may put rows back; asked by Django for the action."""
@@ -90,8 +76,12 @@ class QuarantineAdmin(ModelAdmin):
         return row.run.reason or None
 
     @admin.display(description="run")
-    def run_told(self, row: Quarantined) -> str:
-        return f"{row.run_id}: {row.run.verb}, {row.run.status}"
+    def run_told(self, row: Quarantined) -> SafeString | None:
+        return run_link(row.run_id, f"{row.run_id}: {row.run.verb}, {row.run.status}")
+
+    @admin.display(description="rule", ordering="rule")
+    def rule_told(self, row: Quarantined) -> SafeString:
+        return rule_link(row.rule)
 
     @admin.display(description="what the rule says")
     def because(self, row: Quarantined) -> str:
@@ -131,6 +121,11 @@ class QuarantineAdmin(ModelAdmin):
             return None
         for report in reports:
             self._tell(request, report)
+            note(
+                request,
+                Run.objects.get(pk=report.run),
+                f"Put back: {rows(report.changes)}. {form.cleaned_data['reason']}",
+            )
         return None
 
     def _ask(self, request: HttpRequest, chosen: Sequence[Quarantined], form: ReasonForm) -> HttpResponse:

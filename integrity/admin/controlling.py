@@ -1,0 +1,53 @@
+"""Pausing, resuming and cancelling a run that is at work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from integrity import control
+from integrity.admin.base import actor, require
+from integrity.admin.consent import ReasonForm, note
+from integrity.exceptions import EngineError
+from integrity.models import Run
+
+WORDS = {
+    "pause": ("Pause", "It waits before its next batch until it is resumed; what it has written stays.", "is paused"),
+    "resume": ("Resume", "It goes on with its next batch.", "goes on"),
+    "cancel": (
+        "Cancel",
+        "It ends before its next batch, as partial. What was committed stays, and can be gone on with or taken back.",
+        "ends before its next batch",
+    ),
+}
+
+
+def control_view(admin: Any, request: HttpRequest, number: int, verb: str) -> HttpResponse:
+    """Ask why, then ask the run."""
+    require(request, "control")
+    run: Run = admin.seen(request, str(number))
+    word, what, told = WORDS[verb]
+    back = reverse("admin:integrity_run_change", args=[run.pk])
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            getattr(control, verb)(run.pk, actor=actor(request))
+        except EngineError as error:
+            messages.error(request, str(error))
+        else:
+            note(request, run, f"{word}: {form.cleaned_data['reason']}")
+            messages.success(request, f"Run {run.pk} {told}.")
+        return HttpResponseRedirect(back)
+    return admin.page(  # type: ignore[no-any-return]
+        request,
+        "ask.html",
+        title=f"{word} run {run.pk}?",
+        original=run,
+        sentences=[what],
+        form=form,
+        button=word,
+        back=back,
+    )

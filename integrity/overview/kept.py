@@ -1,0 +1,53 @@
+"""How many of the rules that the database should keep true it keeps; asked of the catalog once a minute at most."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from integrity.health_checks import enforced
+from integrity.rules.base import Rule
+
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Kept:
+    """``installed`` of ``declared`` rules; None where the database could not be asked. ``lacking``: what is not."""
+
+    installed: int | None
+    declared: int
+    lacking: list[str]
+    at: datetime
+
+
+_known: dict[tuple[str, ...], tuple[float, Kept]] = {}
+
+
+def kept(rules: Sequence[Rule]) -> Kept:
+    """What this process has found in the last minute, or finds now: some queries for each rule that is enforced."""
+    labels = tuple(rule.label for rule in rules if rule.enforce)
+    known = _known.get(labels)
+    if known and time.monotonic() - known[0] < SECONDS:
+        return known[1]
+    found = _look(rules)
+    _known.clear()
+    _known[labels] = time.monotonic(), found
+    return found
+
+
+def forget() -> None:
+    """Ask again next time."""
+    _known.clear()
+
+
+def _look(rules: Sequence[Rule]) -> Kept:
+    asked = list(enforced(rules))
+    installed = [state.installed for _, state in asked]
+    total = None if None in installed else sum(number or 0 for number in installed)
+    lacking = [check.note for check, _ in asked if check.note]
+    return Kept(total, sum(state.declared for _, state in asked), lacking, timezone.now())
