@@ -1,22 +1,10 @@
 """Parts that the schemas of every app are made of."""
 
-from typing import Annotated
-
 from ninja import Field, Schema
-from pydantic import AfterValidator
 
-INT8 = 2**63 - 1
+from integrity.api.fields import INT8, Id, Text
 
-
-def _storable(text: str) -> str:
-    """Text that PostgreSQL can hold: without NUL and without half of a surrogate pair."""
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("Use text without NUL and without single surrogates.")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_storable)]
-Id = Annotated[int, Field(ge=1, le=INT8)]
+__all__ = ["INT8", "Id", "PageIn", "Text"]
 
 
 class PageIn(Schema):

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 
-from integrity import records
+from integrity import deadline, records
 from integrity.bearers import Bearers
 from integrity.cascades import Along, follow
 from integrity.enforcement.along import models_along
@@ -107,6 +107,7 @@ class Batch:
         """How many rows of each table would be written for these keys as things are now; nothing is locked."""
         outcome = Outcome()
         with transaction.atomic():
+            deadline.bound(self.connection)
             self._plans(keys, outcome, lock=False)
             transaction.set_rollback(True)
         return outcome.tables

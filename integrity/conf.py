@@ -42,6 +42,8 @@ class Conf:
     """Of a tracked rule so many changed keys are looked at one by one; for more the whole table is quicker."""
     CASCADE_DEPTH: int = 5
     """How many tables deep a delete is followed before it is refused."""
+    API_SECONDS: float = 20.0
+    """How long a verb may last within a request of the API: less than the web server waits for an answer."""
     API_LIMIT: str = ""
     """Path of a function (request, prefix of the key or "") that counts a request and raises where it is too many."""
     SCHEDULES: Mapping[str, str] = field(default_factory=dict)

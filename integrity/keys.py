@@ -56,7 +56,15 @@ def parse(fields: Sequence[Field[Any, Any]], label: str, text: str) -> Key:
     if sorted(given) != sorted(wanted):
         example = ",".join(f"{name}=..." for name in wanted)
         raise UsageError(f"A key of {label} has the fields {', '.join(wanted)}: write {example}, not {text!r}.")
-    return tuple(_typed(field, label, given[field.name]) for field in fields)
+    return from_parts(fields, label, given)
+
+
+def from_parts(fields: Sequence[Field[Any, Any]], label: str, given: Mapping[str, Any]) -> Key:
+    """A key by the names of its fields, each part a number, its text, or None for NULL. Raises UsageError."""
+    wanted = [field.name for field in fields]
+    if sorted(given) != sorted(wanted):
+        raise UsageError(f"A key of {label} has the fields {', '.join(wanted)}, not {', '.join(given)}.")
+    return tuple(None if given[f.name] is None else _typed(f, label, str(given[f.name])) for f in fields)
 
 
 def _typed(field: Field[Any, Any], label: str, text: str) -> Any:

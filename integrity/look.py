@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from integrity import statuses
+from integrity import deadline, statuses
 from integrity.conf import conf
 from integrity.exceptions import NotChecked
 from integrity.keys import Key
@@ -32,6 +32,7 @@ def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
     limit = conf().STORED_VIOLATIONS
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
+        deadline.bound(connections[using])
         plan_as(rule, cursor)
         rows = fetch(connections[using], _counted(rule, scope, using, limit))
         suspects = rule.suspected(scope, using, limit)
@@ -94,6 +95,7 @@ def keys_in(rule: Rule, scope: Scope, using: str, limit: int) -> tuple[list[Key]
     """The lowest keys that break a rule, how many break it, and out of how many."""
     columns = [name("v", f"key__{key.name}") for key in rule.key_fields]
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        deadline.bound(connections[using])
         plan_as(rule, cursor)
         rows = fetch(connections[using], _counted(rule, scope, using, limit, columns=joined(", ", columns)))
     parts = [f"key__{key.name}" for key in rule.key_fields]

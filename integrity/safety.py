@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import Model
 
+from integrity import deadline
 from integrity.bearers import Bearers
 from integrity.conf import conf
 from integrity.enforcement.along import rows_along
@@ -49,6 +50,7 @@ def enter(run: Run, rules: Sequence[str], connection: Any, holding: Holding | No
         cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         settings = ", ".join("set_config(%s, %s, true)" for _ in limits)
         cursor.execute(f"SELECT {settings}", [part for pair in limits.items() for part in pair])
+    deadline.bound(connection)
     (holding or Holding(run)).prove(rules, connection)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from integrity import deadline
 from integrity.conf import conf
 from integrity.exceptions import Cancelled
 from integrity.holding import Holding
@@ -80,6 +81,10 @@ class Throttle:
         self.kept_waiting = int(fetch(self.connection, Statement(_BEHIND_US))[0]["waiting"])
 
     def _in_the_way(self) -> Reason | None:
+        if deadline.has_passed():
+            raise Cancelled(
+                "The time for it was over. What was committed stays; the same command goes on with the rest."
+            )
         (seen,) = fetch(self.connection, Statement(_LOOK, (self.tables, self.run.pk)))
         if seen["asked"] == Run.Asked.CANCEL:
             raise Cancelled(

@@ -3,8 +3,9 @@
 ``integrity.api.problems.answer_problems(api)`` lets it answer refusals as problems (RFC 9457).
 """
 
-from ninja import Router
+from integrity.api.routing import router
 
-router = Router(tags=["integrity"])
+# Each adds its operations.
+from integrity.api import rules, runs, verbs, violations  # isort: skip
 
-__all__ = ["router"]
+__all__ = ["router", "rules", "runs", "verbs", "violations"]

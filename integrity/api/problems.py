@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -72,6 +74,15 @@ class Refusal(HttpError):
             return cls(503, "The database cannot answer now: try again.", wait=RETRY_AFTER)
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 503)
         return cls(status, str(error), field, wait=RETRY_AFTER if status == 503 else 0)
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """What is refused within it is wrong with this member of the body or parameter: 422, also for an unknown name."""
+    try:
+        yield
+    except UsageError as error:
+        raise Refusal(422, str(error), field) from error
 
 
 STATUSES: dict[type[EngineError], int] = {

@@ -10,6 +10,7 @@ from integrity.enforcement.base import ENFORCED, GUARDED, Found
 from integrity.enforcement.ways import enforced, enforcement_of, noting
 from integrity.exceptions import Refused
 from integrity.models import Enforcement
+from integrity.reports import States
 from integrity.rules.base import Rule
 
 
@@ -24,6 +25,12 @@ def tracking(rule: Rule, using: str = DEFAULT_DB_ALIAS) -> str:
         installed = way.found(using).state
         return "tracked" if installed == GUARDED else installed
     return ""
+
+
+def states(rule: Rule, using: str = DEFAULT_DB_ALIAS) -> States:
+    """Both words, and why it is not enforced."""
+    installed, why = found(rule, using) if rule.enforce else ("", "")
+    return States(installed, tracking(rule, using), why)
 
 
 def found(rule: Rule, using: str = DEFAULT_DB_ALIAS) -> Found:

@@ -21,8 +21,9 @@ from integrity.schedule import schedule_of
 from integrity.shown import show
 
 
-def _rule(rule: Rule, states: Mapping[str, States], times: Mapping[str, datetime | None]) -> dict[str, Any]:
-    schedule, at = schedule_of(rule), times.get(rule.label)
+def rule_object(rule: Rule, now: States, at: datetime | None) -> dict[str, Any]:
+    """A declared rule as JSON has it. at: when it is looked at next."""
+    schedule = schedule_of(rule)
     return {
         "rule": rule.label,
         "kind": rule.kind,
@@ -32,8 +33,8 @@ def _rule(rule: Rule, states: Mapping[str, States], times: Mapping[str, datetime
         "owner": rule.owner,
         "because": rule.because,
         "repairs": list(rule.repairs),
-        "enforcement": states[rule.label].enforcement or None,
-        "tracking": states[rule.label].tracking or None,
+        "enforcement": now.enforcement or None,
+        "tracking": now.tracking or None,
         "every": schedule.text if schedule else None,
         "sweep": rule.sweep,
         "next": timezone.localtime(at).isoformat() if at else None,
@@ -45,13 +46,15 @@ def rules_as_json(
     rules: Iterable[Rule], states: Mapping[str, States], times: Mapping[str, datetime | None], error: str
 ) -> str:
     """The declared rules as one object. times: of the next look at each. error: what is not known, and why."""
-    told = [_rule(rule, states, times) for rule in rules]
+    told = [rule_object(rule, states[rule.label], times.get(rule.label)) for rule in rules]
     return json.dumps(list_object("rules", told, error=error), ensure_ascii=False)
 
 
 def rules_as_csv(rules: Iterable[Rule], states: Mapping[str, States], times: Mapping[str, datetime | None]) -> str:
     """A line for each rule; several tags or repairs are separated by spaces."""
-    rows = [_rule(rule, states, times) | {"automatic": str(rule.automatic or "") or None} for rule in rules]
+    rules = list(rules)
+    objects = (rule_object(rule, states[rule.label], times.get(rule.label)) for rule in rules)
+    rows = [told | {"automatic": str(rule.automatic or "") or None} for rule, told in zip(rules, objects, strict=True)]
     header = [
         *("rule", "kind", "severity", "model", "tags", "owner", "because", "repairs", "enforcement", "tracking"),
         *("every", "sweep", "next", "automatic"),
@@ -81,6 +84,25 @@ def run_object(run: Run) -> dict[str, Any]:
         "waits_for": (run.status == statuses.RUNNING and run.waits_for) or None,
         "waited": run.waited,
         "error": run.error,
+    }
+
+
+def result_object(result: Result) -> dict[str, Any]:
+    """What a run found, and did, for one rule."""
+    return {
+        "rule": result.rule,
+        "status": result.status,
+        "strategy": result.strategy or None,
+        "checked": result.checked,
+        "violations": result.violations,
+        "truncated": result.truncated,
+        "changes": result.changes,
+        "outcomes": result.outcomes or {},
+        "skipped": result.skipped,
+        "changed": result.changed,
+        "unnoticed": result.unnoticed,
+        "seconds": result.seconds,
+        "error": result.error or None,
     }
 
 

@@ -89,8 +89,8 @@ def finding_object(rule: str, finding: Finding) -> dict[str, Any]:
     """A violation; a single value stands alone, several stand by name."""
     return {
         "key": registry.get(rule).key_as_json(finding.key),
-        "actual": _alone(finding.actual),
-        "expected": _alone(finding.expected),
+        "actual": alone(finding.actual),
+        "expected": alone(finding.expected),
         "evidence": as_json(finding.evidence),
     }
 
@@ -118,7 +118,8 @@ def undecided_object(undecided: Undecided) -> dict[str, Any]:
     }
 
 
-def _alone(values: dict[str, Any]) -> Any:
+def alone(values: dict[str, Any]) -> Any:
+    """Values by name as JSON has them: a single one without its name."""
     plain = as_json(values)
     return next(iter(plain.values())) if len(plain) == 1 else plain
 

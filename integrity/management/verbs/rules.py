@@ -72,17 +72,12 @@ def _states(rules: list[Rule]) -> tuple[dict[str, States], str]:
     }
     if not any(rule.enforce or rule.tracked for rule in rules):
         return unknown, ""
+    from integrity.enforcement.states import states
+
     try:
-        return {rule.label: _state(rule) for rule in rules}, ""
+        return {rule.label: states(rule) for rule in rules}, ""
     except (DatabaseError, InterfaceError) as error:
         return unknown, f"What the database does for the rules is not known. {explain(error)[0]}"
-
-
-def _state(rule: Rule) -> States:
-    from integrity.enforcement.states import found, tracking
-
-    state, why = found(rule) if rule.enforce else ("", "")
-    return States(state, tracking(rule), why)
 
 
 VERB = Verb("rules", "List the declared rules.", "manage.py integrity rules players", _arguments, _perform)
