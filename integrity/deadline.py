@@ -30,7 +30,7 @@ def has_passed() -> bool:
 
 
 def bound(connection: Any) -> None:
-    """Let the statements of this transaction last no longer than there is time. Raises NotChecked where none is left."""
+    """Let the statements of this transaction last no longer than there is time. Raises NotChecked for none left."""
     ends = _ends.get()
     if ends is None:
         return

@@ -58,8 +58,8 @@ class ReportOut(Told):
     verb: str
     status: Status = Field(
         description=(
-            "`clean`: everything asked for was looked at, and holds. `violated`: violations, or rows that a dry run would"
-            " change. `partial`, `failed`, `refused`: something was not checked or not finished, `error` says why."
+            "`clean`: everything asked for was looked at, and holds. `violated`: violations, or rows that a dry run"
+            " would change. `partial`, `failed`, `refused`: something was not checked or finished, `error` says why."
         )
     )
     dry_run: bool
@@ -104,6 +104,7 @@ class RuleInFullOut(RuleOut):
     declaration: dict[str, str] = Field(description="What is declared, by argument, as text.")
     strategies: list[StrategyOut]
     why: str | None = Field(description="Why it is not enforced, where the word does not say it.")
+    schedule: str | None = Field(description="When it is looked at: a duration or a cron expression.")
     last: ResultOut | None = Field(description="What the last look at all of it found; null where there was none.")
     last_looked: datetime | None
     open: int = Field(description="Stored violations that are open.")
@@ -116,6 +117,50 @@ class StatementOut(Told):
     rule: str
     database: str
     sql: str
+
+
+Standing = Literal["healthy", "degraded", "not checked"]
+Score = Field(description="0 to 100, see `formula`; null where nothing that weighs was looked at.")
+
+
+class CheckOut(Told):
+    """One thing that is looked at."""
+
+    what: str = Field(examples=["players.mileage_adds_up"])
+    severity: Literal["error", "warning", "info"]
+    status: Standing
+    found: int | None = Field(description="How many are wrong; null where nobody looked, or not in time.")
+    of: int | None = Field(description="Of how many.")
+    trend: list[int] = Field(description="What earlier looks found, the oldest first.")
+    note: str
+    app: str | None
+    rule: str | None = Field(description="Where it is about one rule.")
+    looked: datetime | None
+    last_sweep: datetime | None = Field(description="When the last look at everything began.")
+    forecast: dict[str, Any] | None = Field(description="When the rule's bound will be passed.")
+
+
+class AppHealthOut(Told):
+    """What the checks of one app come to."""
+
+    app: str
+    health: Standing
+    score: float | None = Score
+    violations: dict[str, int | None] = Field(description="By severity; null where something was not checked.")
+    last_sweep: datetime | None
+    enforced: dict[str, int | None] = Field(description="Rules that the database keeps true: installed of declared.")
+
+
+class HealthOut(Told):
+    """Health, in the words of the command's JSON."""
+
+    status: Status
+    health: Standing
+    score: float | None = Score
+    formula: str
+    last_sweep: datetime | None = Field(description="Since then nothing has gone unseen.")
+    apps: list[AppHealthOut]
+    checks: list[CheckOut]
 
 
 class ViolationOut(FindingOut):

@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from integrity.api.fields import INT8, Body, Keys, Label, Moment, Reason, Text, Whole
 from integrity.rules.base import Severity
 
-Sample = Annotated[Whole, Field(ge=0, le=1_000)]
+Sample = Annotated[Whole, Field(ge=1, le=1_000)]
 SHOWN = Field(20, description="How many violations or rows to show of each rule.")
 
 
@@ -19,6 +19,14 @@ class Page(Schema):
 
     limit: int = Field(50, ge=1, le=200, description="Entries of a page.")
     after: int | None = Field(None, ge=0, le=INT8, description="The id of the last entry that is known already.")
+
+
+class HealthIn(Schema):
+    """Of what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    app: Label | None = Field(None, description="Only of the rules and imports of this app.")
 
 
 class RulesIn(Schema):
@@ -77,7 +85,7 @@ class WaitIn(Schema):
 
     model_config = ConfigDict(extra="forbid")
 
-    wait: bool = Field(False, description="Do it within this request, however long it took the last time.")
+    wait: bool = Field(default=False, description="Do it within this request, however long it took the last time.")
 
 
 class DryRunIn(Schema):
@@ -94,7 +102,7 @@ class AnalyzeIn(Body):
     rules: list[Label] | None = Field(None, description="Rules `app.name`, or apps; left out: all.", max_length=1_000)
     tags: list[Label] | None = Field(None, description="Only rules with one of these tags.", max_length=100)
     keys: Keys | None = Field(None, description="Only these keys, of rules of one model.", examples=[[17]])
-    changed: bool = Field(False, description="Only what has changed since the last look, of tracked rules.")
+    changed: bool = Field(default=False, description="Only what has changed since the last look, of tracked rules.")
     database: Label | None = Field(None, description="Which database to look at, such as a replica.")
     sample: Sample = SHOWN
 
@@ -112,11 +120,13 @@ class RepairIn(Body):
     strategy: Label | None = Field(None, description="Which repair; may be left out where a rule has one only.")
     keys: Keys | None = Field(None, description="Only these keys, of rules of one model.", examples=[[17]])
     reason: Reason = Field(description="Why, for the record.", examples=["device lost"])
-    dry_run: bool = Field(False, description="Do everything, then roll it back.")
+    dry_run: bool = Field(default=False, description="Do everything, then roll it back.")
     max_affected: Annotated[Text, Field(max_length=20)] | None = Field(
         None, description="Opens the brake: how much of a table may be written; asks for `confirm`.", examples=["30%"]
     )
-    confirm: bool = Field(False, description="Said on purpose where the brake is opened or a whole table is rebuilt.")
+    confirm: bool = Field(
+        default=False, description="Said on purpose where the brake is opened or a whole table is rebuilt."
+    )
     sample: Sample = SHOWN
 
 
@@ -126,7 +136,7 @@ class UndoIn(Body):
     rule: Label | None = Field(None, description="Only what was written for this rule.")
     keys: Keys | None = Field(None, description="Only what was written for these violations of it.", examples=[[17]])
     reason: Reason = Field(description="Why, for the record.", examples=["repaired the wrong way"])
-    dry_run: bool = Field(False, description="Do everything, then roll it back.")
+    dry_run: bool = Field(default=False, description="Do everything, then roll it back.")
     sample: Sample = SHOWN
 
 
@@ -134,11 +144,12 @@ class EnforceIn(Body):
     """What the database is to keep true, or no more."""
 
     rules: list[Label] = Field(description="Rules `app.name`, or apps.", min_length=1, max_length=100)
-    remove: bool = Field(False, description="Take triggers and constraints away.")
+    remove: bool = Field(default=False, description="Take triggers and constraints away.")
     reason: Reason = Field(description="Why, for the record.", examples=["cleaned last week"])
-    dry_run: bool = Field(False, description="Only tell what would be done.")
+    dry_run: bool = Field(default=False, description="Only tell what would be done.")
     confirm: bool = Field(
-        False, description="Said on purpose where rows that break a rule now could not be updated before a repair."
+        default=False,
+        description="Said on purpose where rows that break a rule now could not be updated before a repair.",
     )
     sample: Sample = SHOWN
 

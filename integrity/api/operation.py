@@ -46,7 +46,7 @@ class Operations:
         self, method: str, path: str, summary: str, scope: str, answers: dict[int, Any], refuses: tuple[int, ...]
     ) -> Callable[[View], View]:
         def add(view: View) -> View:
-            return self.router.api_operation(  # type: ignore[return-value]
+            return self.router.api_operation(
                 [method],
                 path,
                 auth=needs(scope),

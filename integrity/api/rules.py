@@ -16,6 +16,7 @@ from integrity.registry import registry
 from integrity.rendering.listing import result_object, rule_object
 from integrity.rendering.machine import list_object
 from integrity.rules.base import Rule
+from integrity.schedule import schedule_of
 from integrity.scope import Scope
 
 Name = Annotated[Label, Path(description="The rule, `app.name`.", examples=["players.mileage_adds_up"])]
@@ -40,12 +41,19 @@ def show_rule(request: HttpRequest, name: Name) -> dict[str, Any]:
     rule = registry.get(name)
     now = states(rule)
     looks = Result.objects.filter(rule=rule.label, database=DEFAULT_DB_ALIAS, run__verb=Run.Verb.ANALYZE)
-    last = looks.filter(run__keys=None).exclude(run__finished_at=None).select_related("run").order_by("-pk").first()
+    last = (
+        looks.filter(run__keys__isnull=True)
+        .exclude(run__finished_at=None)
+        .select_related("run")
+        .order_by("-pk")
+        .first()
+    )
     stored = Violation.objects.filter(rule=rule.label, database=DEFAULT_DB_ALIAS)
     return rule_object(rule, now) | {
         "declaration": declaration(rule),
         "strategies": strategies(rule),
         "why": now.why or None,
+        "schedule": schedule.text if (schedule := schedule_of(rule)) else None,
         "last": result_object(last) | {"sample": []} if last else None,
         "last_looked": last.run.finished_at if last else None,
         "open": stored.filter(status=Violation.Status.OPEN).count(),

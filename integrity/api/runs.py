@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query
 
 from integrity import control, engine
@@ -13,12 +13,13 @@ from integrity.api.operation import SENT
 from integrity.api.paging import page
 from integrity.api.problems import Refusal, about
 from integrity.api.routing import operations
-from integrity.api.working import ROWS_A_SECOND, keys_of, perform, refuse_long
+from integrity.api.working import ROWS_A_SECOND, Errand, carry_out, keys_of
 from integrity.models import Change, Run
 from integrity.registry import registry
 from integrity.rendering.listing import result_object, run_object
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.undo import undo
+from integrity.workers import later
 
 Number = Annotated[Id, Path(description="The number of the run.", examples=[12])]
 
@@ -56,20 +57,35 @@ def list_changes(request: HttpRequest, id: Number, asked: Query[ChangesIn]) -> d
 
 
 @operations.post(
-    "/runs/{id}/verify", "Look again at what a run changed", scope="analyze", out=ReportOut, refuses=(404, *SENT)
+    "/runs/{id}/verify",
+    "Look again at what a run changed",
+    scope="analyze",
+    out=ReportOut,
+    put_off=RunOut,
+    refuses=(404, *SENT),
 )
-def verify_run(request: HttpRequest, id: Number, body: VerifyIn, asked: Query[WaitIn]) -> dict[str, Any]:
+def verify_run(request: HttpRequest, id: Number, body: VerifyIn, asked: Query[WaitIn], response: HttpResponse) -> Any:
     """Every rule that reads a table which the run wrote, for the keys that it changed."""
     run = _found(id)
-    command = f"manage.py integrity verify {run.pk}"
-    refuse_long(Change.objects.filter(run=run).count() / ROWS_A_SECOND, command, wait=asked.wait)
-    return perform(lambda: engine.verify(run.pk, actor=_actor(request), sample=body.sample), command)
+    actor = _actor(request)
+    errand = Errand(
+        lambda: engine.verify(run.pk, actor=actor, sample=body.sample),
+        f"manage.py integrity verify {run.pk}",
+        Change.objects.filter(run=run).count() / ROWS_A_SECOND,
+        lambda: later.verify(run, actor=actor),
+    )
+    return carry_out(errand, request, response, wait=asked.wait)
 
 
 @operations.post(
-    "/runs/{id}/undo", "Take back what a run changed", scope="undo", out=ReportOut, refuses=(404, 409, *SENT)
+    "/runs/{id}/undo",
+    "Take back what a run changed",
+    scope="undo",
+    out=ReportOut,
+    put_off=RunOut,
+    refuses=(404, 409, *SENT),
 )
-def undo_run(request: HttpRequest, id: Number, body: UndoIn, asked: Query[WaitIn]) -> dict[str, Any]:
+def undo_run(request: HttpRequest, id: Number, body: UndoIn, asked: Query[WaitIn], response: HttpResponse) -> Any:
     """As a run of its own, which can be undone too. A row that was changed since is a conflict: listed, and left."""
     run = _found(id)
     rule = None
@@ -79,21 +95,16 @@ def undo_run(request: HttpRequest, id: Number, body: UndoIn, asked: Query[WaitIn
     if body.keys is not None and rule is None:
         raise Refusal(422, "Keys belong to a rule: say which one.", "rule")
     keys = keys_of([rule], body.keys) if rule else None
-    command = f"manage.py integrity undo {run.pk}"
-    waiting = 0 if keys else Change.objects.filter(run=run, undone_by=None).count()
-    refuse_long(waiting / ROWS_A_SECOND, command, wait=asked.wait)
-    return perform(
+    actor, reason = _actor(request), body.reason
+    errand = Errand(
         lambda: undo(
-            run.pk,
-            rule=rule,
-            keys=keys,
-            dry_run=body.dry_run,
-            actor=_actor(request),
-            reason=body.reason,
-            sample=body.sample,
+            run.pk, rule=rule, keys=keys, dry_run=body.dry_run, actor=actor, reason=reason, sample=body.sample
         ),
-        command,
+        f"manage.py integrity undo {run.pk}",
+        0 if keys else Change.objects.filter(run=run, undone_by=None).count() / ROWS_A_SECOND,
+        None if rule else lambda: later.undo(run, dry_run=body.dry_run, actor=actor, reason=reason),
     )
+    return carry_out(errand, request, response, wait=asked.wait)
 
 
 @operations.post("/runs/{id}/pause", "Pause a run", scope="control", out=RunOut, refuses=(404,))

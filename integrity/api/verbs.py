@@ -1,31 +1,34 @@
 """The verbs that begin something: analyze, repair and enforce."""
 
 import shlex
+from math import inf
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Query
 
 from integrity import engine
-from integrity.api.answers import ReportOut
+from integrity.api.answers import ReportOut, RunOut
 from integrity.api.asked import AnalyzeIn, EnforceIn, RepairIn, WaitIn
 from integrity.api.operation import SENT
 from integrity.api.problems import Refusal, about
 from integrity.api.routing import operations
-from integrity.api.working import keys_of, looking_takes, perform, refuse_long, strategy_of, writing_takes
+from integrity.api.working import Errand, carry_out, keys_of, looking_takes, strategy_of, writing_takes
 from integrity.enforce import enforce
 from integrity.exceptions import UnknownName
 from integrity.registry import registry
 from integrity.repair import repair
 from integrity.rules.base import Rule
+from integrity.workers import later
 
 
-@operations.post("/analyze", "Look for violations", scope="analyze", out=ReportOut, refuses=SENT)
-def analyze(request: HttpRequest, body: AnalyzeIn, asked: Query[WaitIn]) -> dict[str, Any]:
+@operations.post("/analyze", "Look for violations", scope="analyze", out=ReportOut, put_off=RunOut, refuses=SENT)
+def analyze(request: HttpRequest, body: AnalyzeIn, asked: Query[WaitIn], response: HttpResponse) -> Any:
     """One statement for each rule; writes nothing but records.
 
-    What took longer the last time than a request may last is refused at once, with the command to run.
+    What took longer the last time than a request may last is put off to the workers (202 and the run), or without them
+    refused with the command to run.
     """
     with about("rules"):
         rules = registry.select(body.rules or ())
@@ -38,22 +41,24 @@ def analyze(request: HttpRequest, body: AnalyzeIn, asked: Query[WaitIn]) -> dict
             raise Refusal(422, "What has changed is found without keys: leave them out.", "keys")
         rules = [rule for rule in rules if rule.tracked or rule.label in (body.rules or ())]
     command = _command("analyze", body.rules or [], "--changed" if body.changed else "")
-    refuse_long(0 if body.keys or body.changed else looking_takes(rules), command, wait=asked.wait)
+    actor = _actor(request)
+    errand = Errand(
+        lambda: engine.analyze(rules, keys=keys, changed=body.changed, using=using, actor=actor, sample=body.sample),
+        command,
+        0 if body.keys or body.changed else looking_takes(rules),
+        (lambda: later.analyze(rules, keys=keys, actor=actor)) if using == DEFAULT_DB_ALIAS else None,
+    )
     with about("changed"):
-        return perform(
-            lambda: engine.analyze(
-                rules, keys=keys, changed=body.changed, using=using, actor=_actor(request), sample=body.sample
-            ),
-            command,
-        )
+        return carry_out(errand, request, response, wait=asked.wait)
 
 
-@operations.post("/repair", "Repair", scope="repair", out=ReportOut, refuses=(*SENT, 409))
-def repair_rules(request: HttpRequest, body: RepairIn, asked: Query[WaitIn]) -> dict[str, Any]:
+@operations.post("/repair", "Repair", scope="repair", out=ReportOut, put_off=RunOut, refuses=(*SENT, 409))
+def repair_rules(request: HttpRequest, body: RepairIn, asked: Query[WaitIn], response: HttpResponse) -> Any:
     """Carries a strategy out as one run that can be undone, or with `dry_run` rolls every batch of it back.
 
-    One run at a time works on a rule: 409 names the other one. What is known to take longer than a request may last is
-    refused at once, with the command to run; what turns out to ends between two batches, as `partial`.
+    One run at a time works on a rule: 409 names the other one. What is known to take longer than a request may last, or
+    rebuilds a table, is put off to the workers (202 and the run), or without them refused with the command to run; what
+    turns out to take longer ends between two batches, as `partial`.
     """
     with about("rules"):
         rules = [registry.get(label) for label in dict.fromkeys(body.rules)]
@@ -62,20 +67,17 @@ def repair_rules(request: HttpRequest, body: RepairIn, asked: Query[WaitIn]) -> 
     keys = keys_of(rules, body.keys)
     _require_consent(body, work)
     command = _command("repair", body.rules, f"--strategy {shlex.quote(body.strategy)}" if body.strategy else "")
-    refuse_long(0 if body.keys else writing_takes(rules), command, wait=asked.wait)
+    actor, reason = _actor(request), body.reason
+    whole = any(step.whole for rule, strategy in work for step in rule.strategy(strategy)[1])
+    limits: dict[str, Any] = {"keys": keys, "dry_run": body.dry_run, "max_affected": body.max_affected}
+    errand = Errand(
+        lambda: repair(list(work), **limits, actor=actor, reason=reason, sample=body.sample),
+        command,
+        inf if whole else 0 if body.keys else writing_takes(rules),
+        lambda: later.repair(work, **limits, actor=actor, reason=reason),
+    )
     with about("max_affected" if body.max_affected else "keys"):
-        return perform(
-            lambda: repair(
-                list(work),
-                keys=keys,
-                dry_run=body.dry_run,
-                max_affected=body.max_affected,
-                actor=_actor(request),
-                reason=body.reason,
-                sample=body.sample,
-            ),
-            command,
-        )
+        return carry_out(errand, request, response, wait=asked.wait)
 
 
 def _require_consent(body: RepairIn, work: list[tuple[Rule, str]]) -> None:
@@ -87,8 +89,10 @@ def _require_consent(body: RepairIn, work: list[tuple[Rule, str]]) -> None:
         raise Refusal(422, "A whole table is rebuilt: say it on purpose with confirm.", "confirm")
 
 
-@operations.post("/enforce", "Let the database keep rules true", scope="enforce", out=ReportOut, refuses=(*SENT, 409))
-def enforce_rules(request: HttpRequest, body: EnforceIn, asked: Query[WaitIn]) -> dict[str, Any]:
+@operations.post(
+    "/enforce", "Let the database keep rules true", scope="enforce", out=ReportOut, put_off=RunOut, refuses=(*SENT, 409)
+)
+def enforce_rules(request: HttpRequest, body: EnforceIn, asked: Query[WaitIn], response: HttpResponse) -> Any:
     """Installs constraints and triggers and, where no violation is left, proves it; or takes them away."""
     with about("rules"):
         rules = registry.select(body.rules)
@@ -96,20 +100,16 @@ def enforce_rules(request: HttpRequest, body: EnforceIn, asked: Query[WaitIn]) -
         # An app stands for those of its rules that are to be enforced.
         rules = [rule for rule in rules if rule.enforce or rule.label in body.rules]
     command = _command("enforce", body.rules, "--remove" if body.remove else "")
-    refuse_long(0 if body.remove else 2 * looking_takes(rules), command, wait=asked.wait)
+    actor, reason = _actor(request), body.reason
+    how: dict[str, Any] = {"remove": body.remove, "dry_run": body.dry_run, "actor": actor, "reason": reason}
+    errand = Errand(
+        lambda: enforce(rules, **how, accept_dirty=body.confirm, sample=body.sample),
+        command,
+        0 if body.remove else 2 * looking_takes(rules),
+        None if body.confirm else lambda: later.enforce(rules, **how),
+    )
     with about("rules"):
-        return perform(
-            lambda: enforce(
-                rules,
-                remove=body.remove,
-                dry_run=body.dry_run,
-                accept_dirty=body.confirm,
-                actor=_actor(request),
-                reason=body.reason,
-                sample=body.sample,
-            ),
-            command,
-        )
+        return carry_out(errand, request, response, wait=asked.wait)
 
 
 def _actor(request: HttpRequest) -> str:

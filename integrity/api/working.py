@@ -1,23 +1,65 @@
 """What a request may do itself, and for how long; what is known to take longer is left to the command or the queue."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Status
 
 from integrity import deadline, statuses
 from integrity.api.fields import Key as Given
-from integrity.api.problems import Refusal, about
+from integrity.api.problems import RETRY_AFTER, Refusal, about
 from integrity.conf import conf
 from integrity.exceptions import UsageError
 from integrity.keys import Key, from_parts
 from integrity.models import Result, Run
+from integrity.rendering.listing import run_object
 from integrity.rendering.machine import report_object
 from integrity.reports import Report
 from integrity.rules.base import Rule
+from integrity.workers import queue
 
 ROWS_A_SECOND = 5_000
 """What a repair or an undo writes at least, where nothing is in its way."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a request asks for.
+
+    takes: seconds that it is known to need, infinite for what no request should wait for. later: puts it off, where
+    the queue can do the same. command: what does it where neither can.
+    """
+
+    now: Callable[[], Report]
+    command: str
+    takes: float = 0.0
+    later: Callable[[], Run] | None = None
+
+
+def carry_out(errand: Errand, request: HttpRequest, response: HttpResponse, *, wait: bool = False) -> Any:
+    """A report, or 202 and the run that was put off. Raises Refusal for what takes too long.
+
+    wait: in this request, whatever it took the last time.
+    """
+    limit = conf().API_SECONDS
+    if errand.takes <= limit or (wait and isfinite(errand.takes)):
+        return perform(errand.now, errand.command)
+    if errand.later is not None and queue.is_there():
+        run = errand.later()
+        match = request.resolver_match
+        response["Location"] = reverse(f"{match.namespace}:show_run" if match else "show_run", args=[run.pk])
+        return Status(202, run_object(run))
+    if isfinite(errand.takes):
+        told = f"It would take about {errand.takes:.0f} s, and a request may last {limit:g} s."
+        out = f"Run: {errand.command}, or try it all the same with ?wait=1."
+    else:
+        told, out = "It makes a whole table anew, for which no request waits.", f"Run: {errand.command}"
+    raise Refusal(422, f"{told} {out}", "wait")
 
 
 def perform(work: Callable[[], Report], command: str) -> dict[str, Any]:
@@ -31,26 +73,20 @@ def perform(work: Callable[[], Report], command: str) -> dict[str, Any]:
             503,
             f"Run {report.run} was ended after {conf().API_SECONDS:g} s, before it was done; nothing was written."
             f" Run: {command}",
+            wait=RETRY_AFTER,
         )
     return report_object(report)
-
-
-def refuse_long(seconds: float, command: str, *, wait: bool) -> None:
-    """Raise Refusal for what took longer than a request may last, unless it is to be tried all the same."""
-    if seconds > conf().API_SECONDS and not wait:
-        raise Refusal(
-            422,
-            f"It took, or would take, about {seconds:.0f} s, longer than a request may last ({conf().API_SECONDS:g} s)."
-            f" Run: {command}, or try it all the same with ?wait=1.",
-            "wait",
-        )
 
 
 def looking_takes(rules: Iterable[Rule]) -> float:
     """Seconds that the last looks at all of these rules took; 0 for rules that nobody has looked at."""
     labels = [rule.label for rule in rules]
     looks = Result.objects.filter(
-        rule__in=labels, database=DEFAULT_DB_ALIAS, run__verb=Run.Verb.ANALYZE, run__keys=None, seconds__isnull=False
+        rule__in=labels,
+        database=DEFAULT_DB_ALIAS,
+        run__verb=Run.Verb.ANALYZE,
+        run__keys__isnull=True,
+        seconds__isnull=False,
     )
     latest = looks.order_by("rule", "-pk").distinct("rule").values_list("seconds", flat=True)
     return sum(seconds or 0 for seconds in latest)
