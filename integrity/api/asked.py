@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 from ninja import Field, Schema
-from pydantic import ConfigDict
 
 from integrity.api.fields import INT8, Body, Keys, Label, Moment, Reason, Text, Whole
 from integrity.rules.base import Severity
@@ -13,9 +12,7 @@ SHOWN = Field(20, description="How many violations or rows to show of each rule.
 
 
 class Page(Schema):
-    """Which part of a list; what is not known is refused."""
-
-    model_config = ConfigDict(extra="forbid")
+    """Which part of a list."""
 
     limit: int = Field(50, ge=1, le=200, description="Entries of a page.")
     after: int | None = Field(None, ge=0, le=INT8, description="The id of the last entry that is known already.")
@@ -24,15 +21,11 @@ class Page(Schema):
 class HealthIn(Schema):
     """Of what."""
 
-    model_config = ConfigDict(extra="forbid")
-
     app: Label | None = Field(None, description="Only of the rules and imports of this app.")
 
 
 class RulesIn(Schema):
     """Which rules."""
-
-    model_config = ConfigDict(extra="forbid")
 
     app: Label | None = Field(None, description="Only those of this app.")
     tag: Label | None = Field(None, description="Only those with this tag.")
@@ -41,8 +34,6 @@ class RulesIn(Schema):
 
 class StatementIn(Schema):
     """For what."""
-
-    model_config = ConfigDict(extra="forbid")
 
     key: Text | None = Field(None, max_length=1_000, description="Only this key, such as `17` or `order=3,line=2`.")
 
@@ -83,15 +74,11 @@ class ChangesIn(Page):
 class WaitIn(Schema):
     """How long to stay."""
 
-    model_config = ConfigDict(extra="forbid")
-
     wait: bool = Field(default=False, description="Do it within this request, however long it took the last time.")
 
 
 class DryRunIn(Schema):
     """What to try."""
-
-    model_config = ConfigDict(extra="forbid")
 
     strategy: Label | None = Field(None, description="Which repair; may be left out where the rule has one only.")
 

@@ -155,7 +155,6 @@ def test_violations_are_found_by_filters(program, violation, wrong):
     assert found(rule=RULE, key="999999") == []
     assert program.get("violations", 422, key="1")["errors"][0]["field"] == "rule"
     assert program.get("violations", 422, key="x", rule=RULE)["errors"][0]["field"] == "key"
-    assert program.get("violations", 422, colour="red")["errors"][0]["field"] == "colour"
 
 
 def test_pages_follow_each_other_whatever_comes_between(program):
