@@ -241,10 +241,25 @@ class RunResultOut(Told):
     error: str | None
 
 
+class ProgressOut(Told):
+    """How far a run is."""
+
+    unit: str = Field(description="keys, rows or rules.")
+    done: int
+    total: int | None = Field(description="null where nobody knows.")
+    share: float | None = Field(description="From 0 to 1.")
+    rate: float | None = Field(description="Of them in a second; null before anything is done.")
+    remaining: float | None = Field(description="Seconds; null where nobody can tell.")
+    parts: dict[str, int] = Field(description="Parts by status, of a run that workers share.")
+    workers: list[str] = Field(description="Who is at work on it now.")
+    waits_for: str
+
+
 class RunInFullOut(RunOut):
     """A run with its results."""
 
     results: list[RunResultOut]
+    progress: ProgressOut
 
 
 class JournaledOut(Told):

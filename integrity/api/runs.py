@@ -1,5 +1,6 @@
 """Runs: what was done, by whom and why, row by row; looked at again, taken back, held."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -20,6 +21,7 @@ from integrity.rendering.listing import result_object, run_object
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.undo import undo
 from integrity.workers import later
+from integrity.workers.progress import progress
 
 Number = Annotated[Id, Path(description="The number of the run.", examples=[12])]
 
@@ -41,9 +43,13 @@ def list_runs(request: HttpRequest, asked: Query[RunsIn]) -> dict[str, Any]:
 
 @operations.get("/runs/{id}", "One run", out=RunInFullOut, refuses=(404,))
 def show_run(request: HttpRequest, id: Number) -> dict[str, Any]:
-    """What it found, and did, for each rule."""
+    """What it found, and did, for each rule; while it works, how far it is and when it will be done."""
     run = _found(id)
-    return run_object(run) | {"results": [result_object(result) for result in run.results.all()]}
+    now = progress(run)
+    return run_object(run) | {
+        "results": [result_object(result) for result in run.results.all()],
+        "progress": asdict(now) | {"share": now.share},
+    }
 
 
 @operations.get("/runs/{id}/changes", "The rows that a run wrote", out=ChangesOut, refuses=(404,))

@@ -244,6 +244,7 @@ def test_a_repair_is_tried_done_looked_at_verified_and_taken_back(program, wrong
     assert (done["status"], done["changes"]) == ("clean", 1)
     run = program.get(f"runs/{done['run']}")
     assert (run["actor"], run["reason"], run["results"][0]["changes"]) == ("key nightly", "lost", 1)
+    assert (run["progress"]["unit"], run["progress"]["done"], run["progress"]["share"]) == ("keys", 1, 1)
     (change,) = program.get(f"runs/{done['run']}/changes", rule=RULE)["changes"]
     assert (change["op"], change["before"], change["after"]["distance_km"]) == ("insert", None, "3.00000")
     assert program.post(f"runs/{done['run']}/verify")["status"] == "clean"
