@@ -81,6 +81,10 @@ class RuleOut(Told):
     repairs: list[str] = Field(description="The names of the strategies that cure it.")
     enforcement: str | None = Field(description="missing, guarded, enforced, outdated or disabled; null: not declared.")
     tracking: str | None = Field(description="Whether triggers note what changes; null: not declared.")
+    every: str | None = Field(description="When it is looked at: a duration or a cron expression.")
+    sweep: str | None = Field(description="When everything is, of a rule of which only changes are looked at else.")
+    next: datetime | None = Field(description="When it is looked at next.")
+    automatic: dict[str, Any] | None = Field(description="The repair that is carried out by itself, and its limit.")
 
 
 class RulesOut(Told):
@@ -104,7 +108,6 @@ class RuleInFullOut(RuleOut):
     declaration: dict[str, str] = Field(description="What is declared, by argument, as text.")
     strategies: list[StrategyOut]
     why: str | None = Field(description="Why it is not enforced, where the word does not say it.")
-    schedule: str | None = Field(description="When it is looked at: a duration or a cron expression.")
     last: ResultOut | None = Field(description="What the last look at all of it found; null where there was none.")
     last_looked: datetime | None
     open: int = Field(description="Stored violations that are open.")

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest
+from django.utils import timezone
 from ninja import Path, Query
 
 from integrity.api.answers import RuleInFullOut, RulesOut, StatementOut
@@ -11,12 +12,13 @@ from integrity.api.asked import RulesIn, StatementIn
 from integrity.api.fields import Label
 from integrity.api.routing import operations
 from integrity.enforcement.states import states
+from integrity.looks import last_looks
 from integrity.models import Result, Run, Violation
 from integrity.registry import registry
 from integrity.rendering.listing import result_object, rule_object
 from integrity.rendering.machine import list_object
 from integrity.rules.base import Rule
-from integrity.schedule import schedule_of
+from integrity.scheduling import next_look
 from integrity.scope import Scope
 
 Name = Annotated[Label, Path(description="The rule, `app.name`.", examples=["players.mileage_adds_up"])]
@@ -32,14 +34,18 @@ def list_rules(request: HttpRequest, asked: Query[RulesIn]) -> dict[str, Any]:
         and (asked.tag is None or asked.tag in rule.tags)
         and (asked.severity in (None, rule.severity))
     ]
-    return list_object("rules", [rule_object(rule, states(rule)) for rule in rules])
+    return list_object("rules", _objects(rules))
+
+
+def _objects(rules: list[Rule]) -> list[dict[str, Any]]:
+    now, looks = timezone.now(), last_looks(rules)
+    return [rule_object(rule, states(rule), next_look(rule, looks[rule.label], now)) for rule in rules]
 
 
 @operations.get("/rules/{name}", "One rule", out=RuleInFullOut, refuses=(404,))
 def show_rule(request: HttpRequest, name: Name) -> dict[str, Any]:
     """What it declares, what cures it, what the database does for it, and what the last look at all of it found."""
     rule = registry.get(name)
-    now = states(rule)
     looks = Result.objects.filter(rule=rule.label, database=DEFAULT_DB_ALIAS, run__verb=Run.Verb.ANALYZE)
     last = (
         looks.filter(run__keys__isnull=True)
@@ -49,11 +55,11 @@ def show_rule(request: HttpRequest, name: Name) -> dict[str, Any]:
         .first()
     )
     stored = Violation.objects.filter(rule=rule.label, database=DEFAULT_DB_ALIAS)
-    return rule_object(rule, now) | {
+    (told,) = _objects([rule])
+    return told | {
         "declaration": declaration(rule),
         "strategies": strategies(rule),
-        "why": now.why or None,
-        "schedule": schedule.text if (schedule := schedule_of(rule)) else None,
+        "why": states(rule).why or None,
         "last": result_object(last) | {"sample": []} if last else None,
         "last_looked": last.run.finished_at if last else None,
         "open": stored.filter(status=Violation.Status.OPEN).count(),
@@ -93,7 +99,10 @@ def declaration(rule: Rule) -> dict[str, str]:
     return {name: _printed(held) for name, held in told.items() if held not in (None, "", (), [], {}, False)}
 
 
-_TOLD_APART = ("model", "name", "because", "severity", "tags", "owner", "app", "repairs", "enforce", "tracked")
+_TOLD_APART = (
+    *("model", "name", "because", "severity", "tags", "owner", "app", "repairs", "enforce", "tracked"),
+    *("every", "sweep", "automatic"),
+)
 
 
 def _printed(held: Any) -> str:
