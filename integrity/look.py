@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections, transaction
@@ -45,7 +46,7 @@ def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
     report.violations = rows[0]["violations"] or 0
     if counts:
         report.counts = {"identical": report.checked - report.violations, **counts}
-    report.sample = [finding(rule, row) for row in rows if row["violations"]]
+    report.sample = findings(rule, rows) if report.violations else []
     report.truncated = report.violations > limit
     report.status = statuses.VIOLATED if report.violations else statuses.CLEAN
 
@@ -83,12 +84,28 @@ def _counted(rule: Rule, scope: Scope, using: str, limit: int, columns: Part = _
 
 def finding(rule: Rule, row: dict[str, object]) -> Finding:
     """A row of ``Rule.violations()`` as a finding."""
+    return findings(rule, [row])[0]
 
-    def part(prefix: str) -> dict[str, object]:
-        return {column.removeprefix(prefix): held for column, held in row.items() if column.startswith(prefix)}
 
-    key = tuple(row[f"key__{key.name}"] for key in rule.key_fields)
-    return rule.told(Finding(key, part("actual__"), part("expected__"), part("evidence__")))
+def findings(rule: Rule, rows: Sequence[dict[str, object]]) -> list[Finding]:
+    """Rows of one statement, which have the same columns."""
+    columns = list(rows[0]) if rows else []
+    keys = [f"key__{key.name}" for key in rule.key_fields]
+    actual, expected, evidence = (
+        [(column, column.removeprefix(prefix)) for column in columns if column.startswith(prefix)]
+        for prefix in ("actual__", "expected__", "evidence__")
+    )
+    return [
+        rule.told(
+            Finding(
+                tuple(row[key] for key in keys),
+                {held: row[column] for column, held in actual},
+                {held: row[column] for column, held in expected},
+                {held: row[column] for column, held in evidence},
+            )
+        )
+        for row in rows
+    ]
 
 
 def keys_in(rule: Rule, scope: Scope, using: str, limit: int) -> tuple[list[Key], int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import getpass
+import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -21,6 +23,7 @@ from integrity.keys import Key, as_json
 from integrity.models import Result, Run, Violation
 from integrity.reports import Finding, RuleReport, added
 from integrity.rules.base import Rule
+from integrity.statement import compose, fetch, name, value
 
 _REPORTED = [
     *("database", "strategy", "status", "checked", "violations", "truncated", "changes", "outcomes", "skipped"),
@@ -162,33 +165,9 @@ def remember(rule: Rule, run: Run, found: Sequence[Finding], *, looked_at: Q, tr
     looked_at: which stored violations the run could have found again. Returns how many are new and how many resolved.
     """
     now = timezone.now()
-    stored = found[: conf().STORED_VIOLATIONS]
-    keys = [rule.key_as_json(finding.key) for finding in stored]
     ours = Violation.objects.filter(rule=rule.label, database=run.database)
-    opened = ours.filter(status=Violation.Status.OPEN).values_list("key", flat=True)
-    # Up to 10,000 keys, read only where something was found that might be new.
-    known = {_hashable(key) for key in opened} if keys else set()
-    Violation.objects.bulk_create(
-        [
-            Violation(
-                rule=rule.label,
-                database=run.database,
-                key=key,
-                status=Violation.Status.OPEN,
-                actual=as_json(finding.actual),
-                expected=as_json(finding.expected),
-                evidence=as_json(finding.evidence),
-                first_seen=now,
-                last_seen=now,
-                run=run,
-            )
-            for key, finding in zip(keys, stored, strict=True)
-        ],
-        update_conflicts=True,
-        unique_fields=["rule", "database", "key"],
-        update_fields=["status", "actual", "expected", "evidence", "last_seen", "resolved_at", "run"],
-        batch_size=1000,
-    )
+    stored = found[: conf().STORED_VIOLATIONS]
+    new = _store(rule, run, stored, now) if stored else 0
     gone = ours.filter(looked_at, status__in=[Violation.Status.OPEN, Violation.Status.ACCEPTED], last_seen__lt=now)
     gone = gone.exclude(_still_accepted(now))
     if truncated:
@@ -197,7 +176,48 @@ def remember(rule: Rule, run: Run, found: Sequence[Finding], *, looked_at: Q, tr
         resolved = 0
     else:
         resolved = gone.update(status=Violation.Status.RESOLVED, resolved_at=now)
-    return sum(_hashable(key) not in known for key in keys), resolved
+    return new, resolved
+
+
+_STORE = """
+    WITH found AS (
+        SELECT * FROM jsonb_to_recordset({found}::jsonb) AS f (key jsonb, actual jsonb, expected jsonb, evidence jsonb)
+    ), known AS (
+        SELECT key FROM {table} WHERE rule = {rule} AND database = {database} AND status = {open}
+    ), stored AS (
+        INSERT INTO {table} AS v (rule, database, key, status, actual, expected, evidence, first_seen, last_seen,
+            run_id, accepted_by, accepted_because)
+        SELECT {rule}, {database}, key, {open}, actual, expected, evidence, {now}, {now}, {run}, '', '' FROM found
+        ON CONFLICT (rule, database, key) DO UPDATE SET status = excluded.status, actual = excluded.actual,
+            expected = excluded.expected, evidence = excluded.evidence, last_seen = excluded.last_seen,
+            resolved_at = NULL, run_id = excluded.run_id
+    )
+    SELECT count(*) AS new FROM found WHERE NOT EXISTS (SELECT FROM known WHERE known.key = found.key)
+"""
+
+
+def _store(rule: Rule, run: Run, found: Sequence[Finding], now: datetime.datetime) -> int:
+    """Keep findings as open violations, all in one statement. How many were not open already."""
+    rows = [
+        {"key": rule.key_as_json(f.key), "actual": f.actual, "expected": f.expected, "evidence": f.evidence}
+        for f in found
+    ]
+    try:
+        text = json.dumps(rows, default=as_json, allow_nan=False)
+    except (TypeError, ValueError):
+        # A number or a key that JSON does not have.
+        text = json.dumps(as_json(rows))
+    stored = compose(
+        _STORE,
+        found=value(text),
+        table=name(Violation._meta.db_table),
+        rule=value(rule.label),
+        database=value(run.database),
+        open=value(Violation.Status.OPEN),
+        now=value(now),
+        run=value(run.pk),
+    )
+    return int(fetch(connections[DEFAULT_DB_ALIAS], stored)[0]["new"])
 
 
 def _still_accepted(now: Any) -> Q:
@@ -229,7 +249,3 @@ def so_far(run: Run, rule: str) -> tuple[int, dict[str, int]]:
     """How many rows a run which is gone on with has written already, and what became of them."""
     changes, outcomes = Result.objects.filter(run=run, rule=rule).values_list("changes", "outcomes").first() or (0, {})
     return changes, outcomes or {}
-
-
-def _hashable(key: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted((name, str(part)) for name, part in key.items()))

@@ -11,13 +11,15 @@ from django.db.models.functions import Now
 from integrity.keys import pk_columns
 from integrity.rules.comparison import differs
 from integrity.scope import Scope
-from integrity.statement import Statement, compose, from_queryset, joined, name, value
+from integrity.statement import Statement, compose, from_queryset, joined, name, names, value
 
 if TYPE_CHECKING:
     from integrity.rules.agrees import Agrees
 
 MODIFIED, ONLY_LEFT, ONLY_RIGHT = "modified", "only_left", "only_right"
 MEANT, SETTLED = "integrity_meant", "integrity_settled"
+LEFT, RIGHT = name("d", "integrity_left"), name("d", "integrity_right")
+"""Of a pair: the first part of the key as either row has it, NULL where the row is missing."""
 
 
 class Pairs:
@@ -31,14 +33,25 @@ class Pairs:
 
         to_write: with the primary keys of both rows, ``left__<column>`` and ``right__<column>``.
         """
+        columns = [f"key__{field}" for field in self.rule.on]
+        columns += [f"{side}__{field}" for field in self.rule.fields for side in ("actual", "expected")]
+        if to_write:
+            columns += [f"left__{pk}" for pk in pk_columns(self.rule.model)]
+            columns += [f"right__{pk}" for pk in pk_columns(self.rule.other)]
         wrong = [self.differ(field) for field in self.rule.fields]
         named = [
             compose("CASE WHEN {differ} THEN {field}::text END", differ=differ, field=value(field))
             for field, differ in zip(self.rule.fields, wrong, strict=True)
         ]
+        # Whether a row is missing is asked of every pair, what to call it of those found alone.
         return compose(
-            "SELECT d.*, CASE WHEN d.evidence__found = 'modified' THEN array_to_string(ARRAY[{named}], ', ')"
-            " ELSE '' END AS evidence__fields FROM ({pairs}) AS d WHERE d.evidence__found <> 'modified' OR {wrong}",
+            "SELECT {columns}, CASE WHEN {right} IS NULL THEN 'only_left' WHEN {left} IS NULL THEN 'only_right'"
+            " ELSE 'modified' END AS evidence__found, CASE WHEN {left} IS NULL OR {right} IS NULL THEN ''"
+            " ELSE array_to_string(ARRAY[{named}], ', ') END AS evidence__fields"
+            " FROM ({pairs}) AS d WHERE {left} IS NULL OR {right} IS NULL OR {wrong}",
+            columns=names(columns, of="d"),
+            left=LEFT,
+            right=RIGHT,
             named=joined(", ", named),
             pairs=self._side_by_side(to_write=to_write),
             wrong=joined(" OR ", wrong),
@@ -79,7 +92,6 @@ class Pairs:
     def _side_by_side(self, *, to_write: bool) -> Statement:
         rule = self.rule
         first = next(iter(rule.on))
-        left_key, right_key = name("l", _column(rule.model, first)), name("r", _column(rule.other, rule.on[first]))
         columns = [
             compose(
                 "COALESCE({l}, {r}) AS {key}",
@@ -92,14 +104,8 @@ class Pairs:
         for left, right in rule.fields.items():
             columns.append(_as("l", _column(rule.model, left), f"actual__{left}"))
             columns.append(_as("r", _column(rule.other, right), f"expected__{left}"))
-        columns.append(
-            compose(
-                "CASE WHEN {r} IS NULL THEN 'only_left' WHEN {l} IS NULL THEN 'only_right' ELSE 'modified' END"
-                " AS evidence__found",
-                l=left_key,
-                r=right_key,
-            )
-        )
+        columns.append(_as("l", _column(rule.model, first), "integrity_left"))
+        columns.append(_as("r", _column(rule.other, rule.on[first]), "integrity_right"))
         if to_write:
             columns += [_as("l", pk, f"left__{pk}") for pk in pk_columns(rule.model)]
             columns += [_as("r", pk, f"right__{pk}") for pk in pk_columns(rule.other)]
