@@ -36,6 +36,7 @@ class Batches:
     ) -> None:
         self.batch, self.skip, self.throttle = batch, skip, throttle
         self.size = conf().BATCH_KEYS
+        self.least = 0.0
         self.attempts: dict[Key, int] = {}
 
     def work_off(self, keys: Sequence[Key]) -> None:
@@ -89,11 +90,15 @@ class Batches:
         self.skip([key], "its rows kept changing or stayed locked while it was repaired")
 
     def _adapt(self, seconds: float) -> None:
-        wished = conf().BATCH_SECONDS
-        if seconds > wished * 2 or self.throttle.kept_waiting:
+        """Smaller where it took too long, or kept people waiting; larger where it was quick."""
+        wished, waited_for = conf().BATCH_SECONDS, bool(self.throttle.kept_waiting)
+        # One that is hardly longer than the shortest would not be shorter with fewer keys: all that it takes is steps.
+        if seconds > wished * 2 or (waited_for and seconds > self.least * 2):
             self.size = max(1, self.size // 2)
-        elif seconds < wished / 2:
+        elif seconds < wished / 2 and not waited_for:
             self.size = min(self.size * 2, conf().BATCH_KEYS * 4)
+        # It is forgotten with time, or a batch that found nothing to do would stand for all.
+        self.least = min(seconds, self.least * 1.1) if self.least else seconds
 
 
 def _pause(attempt: int) -> None:

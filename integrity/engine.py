@@ -30,8 +30,7 @@ from integrity.reports import PlannedChange, Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.schema import model_of
 from integrity.scope import Scope
-from integrity.statement import fetch
-from integrity.touched import touched
+from integrity.touched import KeysOf, concerns, touched
 
 logger = logging.getLogger(__name__)
 
@@ -130,13 +129,14 @@ def _concerned(rule: Rule, of: Run, models: Sequence[type[Model]], connection: A
     """The keys of a rule that a run's changes concern; everything for a rule that cannot be narrowed."""
     keys: set[Key] = set()
     written = [(model, images_as_rows(of, model, connection)) for model in models]
-    for model, source in rows_along(registry, written, connection):
-        if model._meta.db_table not in {read._meta.db_table for read in rule.reads()}:
+    keys_of = KeysOf(connection)
+    for model, source in rows_along(registry, written, keys_of):
+        if not concerns(model, rule):
             continue
         statement = touched(rule, model, source)
         if statement is None:
             return Scope()
-        keys.update(tuple(row.values()) for row in fetch(connection, statement))
+        keys |= keys_of(statement)
     return Scope.of(sorted(keys, key=str))
 
 

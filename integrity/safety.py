@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,7 @@ from django.db.models import Model
 from integrity import deadline
 from integrity.bearers import Bearers
 from integrity.conf import conf
-from integrity.enforcement.along import rows_along
+from integrity.enforcement.along import Rows, rows_along
 from integrity.enforcement.declared import our_triggers
 from integrity.exceptions import Harm, Refused, UsageError
 from integrity.holding import Holding
@@ -27,7 +27,7 @@ from integrity.rules.comparison import apart
 from integrity.schema import triggers
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, fetch, from_queryset, name, names, value
-from integrity.touched import touched
+from integrity.touched import KeysOf, concerns, touched
 
 # Images are text; these make PostgreSQL print each value so that it reads back the same.
 _PINNED = {
@@ -200,25 +200,25 @@ class DoNoHarm:
         """
         written = [(plan.model, rows) for plan in plans for rows in (plan.rows_before(), plan.rows_after())]
         keys: dict[Rule, set[Key]] = {}
-        # Rules of one table often ask for the same rows.
-        found: dict[Statement, set[Key]] = {}
-        for model, source in rows_along(registry, written, connection):
-            for rule in rules:
-                statement = touched(rule, model, source)
-                if statement is None:
-                    continue
-                if statement not in found:
-                    found[statement] = {tuple(row.values()) for row in fetch(connection, statement)}
-                keys.setdefault(rule, set()).update(found[statement])
+        for rule, found in cls._touched(rules, written, connection):
+            keys.setdefault(rule, set()).update(found)
         return cls(keys, connection)
 
     def add(self, plan: Plan, source: Statement) -> None:
         """Keys of written rows that were not known before, because they had no key yet."""
-        for model, rows in rows_along(registry, [(plan.model, source)], self.connection):
-            for rule, keys in self.keys.items():
-                statement = touched(rule, model, rows)
-                if statement is not None:
-                    keys.update(tuple(row.values()) for row in fetch(self.connection, statement))
+        for rule, found in self._touched(self.keys, [(plan.model, source)], self.connection):
+            self.keys[rule].update(found)
+
+    @staticmethod
+    def _touched(rules: Iterable[Rule], rows: Sequence[Rows], connection: Any) -> Iterator[tuple[Rule, set[Key]]]:
+        """Keys that the rows, and those that triggers write in answer, can concern, of each rule that can be scoped."""
+        keys_of = KeysOf(connection)
+        for model, source in rows_along(registry, rows, keys_of):
+            for rule in rules:
+                if not concerns(model, rule):
+                    yield rule, set()
+                elif statement := touched(rule, model, source):
+                    yield rule, keys_of(statement)
 
     def look_again(self) -> dict[Rule, Seen]:
         """What breaks each rule now."""

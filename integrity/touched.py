@@ -6,12 +6,14 @@ written, images of the journal, transition tables.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Model
 
-from integrity.keys import column_of, columns_of, pk_columns
+from integrity.keys import Key, column_of, columns_of, pk_columns
 from integrity.paths import Hop
 from integrity.rules.base import Rule
-from integrity.statement import Statement, compose, joined, name, value
+from integrity.statement import Statement, compose, fetch, joined, name, value
 
 
 def touched(rule: Rule, model: type[Model], source: Statement) -> Statement | None:
@@ -36,6 +38,32 @@ def touched(rule: Rule, model: type[Model], source: Statement) -> Statement | No
         # The far side of an outer join, and a row without a key yet.
         known=Statement("true") if rule.keys_may_be_null else compose("({keys}) IS NOT NULL", keys=keys),
     )
+
+
+def concerns(model: type[Model], rule: Rule) -> bool:
+    """False where no row of the model can concern any key, so that touched() finds nothing."""
+    table = model._meta.db_table
+    return (
+        any(table in tables_of(root) for root in rule.roots())
+        or any(hop.model._meta.db_table == table for path in rule.all_paths() for hop in path.hops)
+        or any(read._meta.db_table == table for read in rule.reads_whole())
+    )
+
+
+class KeysOf:
+    """Runs what touched() answers. Rules of one table often ask for the same keys, which are fetched once.
+
+    For as long as nothing is written.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.found: dict[Statement, set[Key]] = {}
+
+    def __call__(self, statement: Statement) -> set[Key]:
+        if statement not in self.found:
+            self.found[statement] = {tuple(row.values()) for row in fetch(self.connection, statement)}
+        return self.found[statement]
 
 
 def root_tables(rule: Rule) -> set[str]:

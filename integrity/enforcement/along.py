@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
@@ -13,8 +12,8 @@ from integrity.keys import Key
 from integrity.rules.base import Rule
 from integrity.schema import is_retired
 from integrity.scope import Scope
-from integrity.statement import Statement, fetch, from_queryset
-from integrity.touched import touched
+from integrity.statement import Statement, from_queryset
+from integrity.touched import KeysOf, concerns, touched
 
 Rows = tuple[type[Model], Statement]
 """A model, and a SELECT of rows of its table."""
@@ -28,20 +27,25 @@ def models_along(rules: Iterable[Rule], models: Iterable[type[Model]]) -> set[ty
     return found
 
 
-def rows_along(rules: Iterable[Rule], rows: Sequence[Rows], connection: Any) -> list[Rows]:
+def rows_along(rules: Iterable[Rule], rows: Sequence[Rows], keys_of: KeysOf) -> list[Rows]:
     """These rows, and those that triggers write in answer to a write of them, and so on."""
-    found = list(rows)
-    seen: dict[Rule, set[Key]] = {rule: set() for rule in _kept(rules)}
-    for model, source in found:  # grows while it is walked
-        for rule, known in seen.items():
-            statement = touched(rule, model, source) if _reads(rule, model) else None
-            keys = {tuple(row.values()) for row in fetch(connection, statement)} - known if statement else set()
-            if keys:
-                known.update(keys)
-                for root in rule.roots():
-                    kept = rule.restrict(root._base_manager.using(connection.alias), Scope.of(sorted(keys, key=str)))
-                    found.append((root, from_queryset(kept, connection.alias)))
+    found = newest = list(rows)
+    known: dict[Rule, set[Key]] = {rule: set() for rule in _kept(rules)}
+    while newest:
+        newest = [root for rule in known for root in _written_for(rule, newest, known[rule], keys_of)]
+        found = found + newest
     return found
+
+
+def _written_for(rule: Rule, rows: Sequence[Rows], known: set[Key], keys_of: KeysOf) -> Iterator[Rows]:
+    """What the triggers of one rule write in answer; the keys are ``known`` afterwards."""
+    asked = [touched(rule, model, source) for model, source in rows if concerns(model, rule)]
+    keys = {key for statement in asked if statement for key in keys_of(statement)} - known
+    known.update(keys)
+    if keys:
+        for root in rule.roots():
+            written = rule.restrict(root._base_manager.using(keys_of.connection.alias), Scope.of(sorted(keys, key=str)))
+            yield root, from_queryset(written, keys_of.connection.alias)
 
 
 def _kept(rules: Iterable[Rule]) -> list[Rule]:

@@ -70,6 +70,8 @@ class Repair(ABC):
     """True when it writes the violating rows themselves, one for each key, with what the rule says they should be. The
     keys found then say how many rows will be written, and the plan says what broke the rule.
     """
+    one_row_each: ClassVar[bool] = False
+    """True when it writes at most one row of each of its tables for a key, of which the keys found are then a bound."""
     whole: ClassVar[bool] = False
     """True when it makes a table anew instead of writing rows; the engine then does not ask it for a plan."""
     relation: str = ""

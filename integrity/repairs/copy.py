@@ -34,6 +34,7 @@ class Copy(Repair):
     """
 
     verb = "copy missing rows and the winner's values to the other table"
+    one_row_each = True
 
     def __init__(
         self,

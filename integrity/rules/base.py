@@ -78,6 +78,7 @@ class Rule(ABC):
         self.every, self.sweep = every, sweep
         self.automatic = automatic
         self.app = ""
+        self._all_paths: list[Path] | None = None
         self.repairs: dict[str, tuple[Repair, ...]] = {
             strategy: tuple(steps) if isinstance(steps, Sequence) else (steps,)
             for strategy, steps in (repairs or {}).items()
@@ -197,7 +198,13 @@ class Rule(ABC):
 
     def all_paths(self) -> list[Path]:
         """The paths of the kind and those of ``where``."""
-        return [*self.paths(), *(resolve(self.model, lookup) for lookup in lookups(self.where or Q()))]
+        # Asked for by each batch and each rule of its tables, and the same for as long as the models are.
+        if self._all_paths is None:
+            self._all_paths = [
+                *self.paths(),
+                *(resolve(self.model, lookup) for lookup in lookups(self.where or Q())),
+            ]
+        return self._all_paths
 
     def strategy(self, wanted: str | None) -> tuple[str, tuple[Repair, ...]]:
         """The repair by name, or the only one. Raises UnknownName listing what there is."""
