@@ -15,7 +15,7 @@ from integrity.enforcement.along import models_along
 from integrity.enforcement.names import stand_back
 from integrity.exceptions import Refused
 from integrity.holding import Holding
-from integrity.journal import inserted_now, note_columns, write
+from integrity.journal import inserted_since, last_change, note_columns, write
 from integrity.keys import Key
 from integrity.look import finding
 from integrity.observer import Observer
@@ -154,6 +154,7 @@ class Batch:
         ]
         guard = DoNoHarm.around(others, plans, self.connection)
         own = DoNoHarm({self.rule: set(keys)}, self.connection, known=self._known(plans), bearers=self.bearers)
+        before = last_change() if any(plan.count(INSERT) for plan in plans) else 0
         for plan in plans:
             if not self.run.dry_run:
                 note_columns(self.run, plan.model, self.allowed, self.connection)
@@ -164,7 +165,7 @@ class Batch:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for plan in plans:
             if plan.count(INSERT):
-                guard.add(plan, inserted_now(plan.model, self.run, self.connection))
+                guard.add(plan, inserted_since(before, plan.model, self.run, self.connection))
         guard.check()
         if self.rule.label in self.exempt:
             left = own.look_again()

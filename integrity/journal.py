@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connection as default_connection
-from django.db.models import Model
+from django.db.models import Max, Model
 from django.utils import timezone
 from psycopg import sql
 
@@ -179,18 +179,29 @@ def _default(field: Any) -> Any:
     return field.get_db_prep_save(field.get_default(), default_connection)
 
 
-def inserted_now(model: type[Model], run: Run, connection: Any) -> Statement:
+def last_change() -> int:
+    """A number of the journal that whatever is written from now on comes after."""
+    return Change.objects.aggregate(last=Max("id"))["last"] or 0
+
+
+def inserted_since(before: int, model: type[Model], run: Run, connection: Any) -> Statement:
     """A SELECT of the rows of a table that this transaction has inserted for a run, of which others write as well.
 
-    Not for a transaction with savepoints: PostgreSQL numbers what is written behind one as that of another.
+    before: what last_change() answered then, so that a long journal is not read from its beginning.
+    What is written behind a savepoint has a number of its own, after that of the transaction, and is in progress with
+    it; what others wrote since has ended, or it would not be seen.
     """
     return compose(
-        "SELECT t.* FROM {changes} AS c JOIN {table} AS t ON {same} WHERE c.run_id = {run} AND c.table = {label}"
-        " AND c.before IS NULL AND c.xmin = pg_current_xact_id()::xid",
+        "SELECT t.* FROM (SELECT *, pg_current_xact_id()::text::bigint AS ours,"
+        " (xmin::text::bigint - pg_current_xact_id()::text::bigint) & 4294967295 AS later"
+        " FROM {changes} WHERE id > {before}) AS c JOIN {table} AS t ON {same}"
+        " WHERE c.run_id = {run} AND c.table = {label} AND c.before IS NULL"
+        " AND CASE WHEN c.later < 2147483648 THEN pg_xact_status((c.ours + c.later)::text::xid8) = 'in progress' END",
         changes=name(CHANGES),
         table=name(model._meta.db_table),
         same=keyed("t", "c", model, connection),
         run=value(run.pk),
+        before=value(before),
         label=value(model._meta.db_table),
     )
 
