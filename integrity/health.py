@@ -102,7 +102,7 @@ def _told(
                 rule.label,
                 rule.severity,
                 None if why else seen.violations,
-                None if why or seen.look is None else seen.look.checked,
+                None if why else seen.checked,
                 note,
                 [point.violations for point in points[rule.label][-_TREND - 1 : -1]],
                 app=rule.app,

@@ -19,14 +19,15 @@ from integrity.statement import Statement, compose, fetch, joined, name, value
 LOOKED = (statuses.CLEAN, statuses.VIOLATED, statuses.RETIRED)
 """Statuses of a result that tells how the rule stands."""
 
-# Those whose process died have no result of the rule that they were at, and so are no looks.
+# Those whose process died have no result of the rule that they were at, and so are no looks. BETWEEN, and the rule in
+# the order, leave the planner the index by rule alone: by id it would pass over the looks at all other rules since.
 _LATEST = """
     LEFT JOIN LATERAL (
         SELECT r.run_id, u.started_at, r.status, r.violations, r.checked, r.changed, r.truncated, r.seconds, r.error
         FROM {results} AS r JOIN {runs} AS u ON u.id = r.run_id
-        WHERE r.rule = w.rule AND r.database = {database} AND r.status <> ALL({unended})
+        WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND r.status <> ALL({unended})
             AND u.verb = {analyze} AND u.keys IS NULL{only}
-        ORDER BY r.id DESC LIMIT 1
+        ORDER BY r.rule, r.id DESC LIMIT 1
     ) AS {alias} ON true
 """
 _SORTS = {
@@ -34,7 +35,7 @@ _SORTS = {
     "look": Statement(" AND r.status = ANY(%s)", (list(LOOKED),)),
     "sweep": Statement(" AND r.status = ANY(%s) AND r.changed IS NULL", (list(LOOKED),)),
 }
-_COLUMNS = ("run_id", "started_at", "status", "violations", "checked", "truncated", "seconds", "error")
+_COLUMNS = ("run_id", "started_at", "status", "violations", "checked", "changed", "truncated", "seconds", "error")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Look:
     status: str
     violations: int | None
     checked: int | None
+    changed: int | None
+    """How many keys were looked at because they had changed; None for a look at everything."""
     truncated: bool
     seconds: float | None
     error: str
@@ -74,6 +77,12 @@ class Looks:
             return 0
         found = self.look.violations or 0
         return found if self.look.truncated else self.open
+
+    @property
+    def checked(self) -> int | None:
+        """Out of how many: what a look at changes has not counted, the last one at everything has."""
+        counted = self.look if self.look is None or self.look.changed is None else self.sweep
+        return counted.checked if counted else None
 
 
 NEVER = Looks()

@@ -13,3 +13,13 @@ def perform(run: int) -> str:
     from integrity.workers.performing import perform as perform_run
 
     return perform_run(run)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="integrity.run_due", queue=QUEUE, queueing_lock="integrity schedules")
+def run_due(timestamp: int) -> str:
+    """The looks whose schedule asks for them, and the automatic repairs after them."""
+    from integrity.scheduling import run_due as run
+
+    done = run()
+    return done.busy or done.status

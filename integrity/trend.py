@@ -13,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
 from integrity import statuses
+from integrity.limits import Limit
 from integrity.models import Result, Run
 from integrity.rules.base import Rule
 from integrity.rules.bounded import Bounded
@@ -26,8 +27,9 @@ REACH = 10
 """Nothing is forecast farther ahead than so many times the time between the first look and the last."""
 
 _LOOKS = """
-    SELECT r.id, r.rule, u.started_at AS at, r.violations, r.checked FROM {results} AS r JOIN {runs} AS u
-    ON u.id = r.run_id WHERE r.rule = {rule} AND r.database = {database} AND r.violations IS NOT NULL
+    SELECT r.id, r.rule, u.started_at AS at, r.violations,
+    CASE WHEN r.changed IS NULL THEN r.checked END AS checked FROM {results} AS r JOIN {runs} AS u
+    ON u.id = r.run_id WHERE {rule} AND r.database = {database} AND r.violations IS NOT NULL
     AND r.status = ANY({looked}) AND u.verb = {analyze} AND u.keys IS NULL{only}
 """
 
@@ -38,6 +40,7 @@ class Point(NamedTuple):
     at: datetime
     violations: int
     checked: int | None
+    """None for a look at what had changed, which does not count the others."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,12 @@ class Forecast:
 
 def latest(rules: Iterable[Rule], number: int = LAST) -> dict[str, list[Point]]:
     """The last looks at each rule by label, the oldest first; one statement."""
-    looks = _looks(Statement("w.rule"), Statement(""))
+    # As in looks.py: the planner is left the index by rule alone.
+    looks = _looks(Statement("r.rule BETWEEN w.rule AND w.rule"), Statement(""))
     labels = [rule.label for rule in rules]
     statement = compose(
         "SELECT w.rule, l.at, l.violations, l.checked FROM unnest({labels}::text[]) AS w (rule)"
-        " CROSS JOIN LATERAL ({looks} ORDER BY r.id DESC LIMIT {number}) AS l ORDER BY l.id",
+        " CROSS JOIN LATERAL ({looks} ORDER BY r.rule, r.id DESC LIMIT {number}) AS l ORDER BY l.id",
         labels=value(labels),
         looks=looks,
         number=value(number),
@@ -82,7 +86,8 @@ def trends(rules: Iterable[Rule], since: datetime, *, points: int = LAST) -> dic
         since=value(since),
         width=value(width.total_seconds()),
         looks=_looks(
-            compose("ANY({labels})", labels=value(labels)), compose(" AND u.started_at >= {since}", since=value(since))
+            compose("r.rule = ANY({labels})", labels=value(labels)),
+            compose(" AND u.started_at >= {since}", since=value(since)),
         ),
     )
     return _by_label(labels, statement)
@@ -115,11 +120,21 @@ def outlook(rule: Rule, points: Sequence[Point]) -> Forecast | None:
     if isinstance(rule, Bounded) and rule.most is not None:
         at = forecast([(p.at, p.checked) for p in points if p.checked is not None], rule.most)
         return Forecast(rule.most, at, "rows") if at else None
-    above: int | None = getattr(rule, "alert_above", None)
+    bound = _most_violations(rule, points)
+    if bound is None:
+        return None
+    at = forecast([(p.at, p.violations) for p in points], bound)
+    return Forecast(bound, at, "violations") if at else None
+
+
+def _most_violations(rule: Rule, points: Sequence[Point]) -> int | None:
+    """How many violations may be without an alert; of a share, of the rows that were counted last."""
+    above: str | int | None = getattr(rule, "alert_above", None)
     if above is None:
         return None
-    at = forecast([(p.at, p.violations) for p in points], above)
-    return Forecast(above, at, "violations") if at else None
+    limit = Limit.declared(above)
+    counted = next((point.checked for point in reversed(points) if point.checked is not None), 0)
+    return max(limit.rows, int(limit.share * counted))
 
 
 def _looks(rule: Statement, only: Statement) -> Statement:

@@ -361,7 +361,7 @@ def print_rules(out: Console, rules: Sequence[Rule], states: Mapping[str, States
         if rule.automatic:
             repairs += f"; automatic: {rule.automatic}"
         out.print(Text(("\n" if position else "") + rule.label, style="bold"), soft_wrap=True)
-        scheduled = [f"looked at {times[rule.label]}"] if times.get(rule.label) else []
+        scheduled = [f"schedule: {times[rule.label]}"] if times.get(rule.label) else []
         for line in (rule.because, "; ".join(facts), f"repairs: {repairs}", *scheduled):
             out.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
 

@@ -196,6 +196,20 @@ def test_the_trend_is_of_the_looks_before_and_the_forecast_of_all():
     assert "the rows pass 200 on" in printed(recorded_health([table]))
 
 
+def test_a_look_at_what_has_changed_tells_how_many_are_wrong_out_of_all(positive):
+    looked(positive, ago(hours=2), 3, truncated=True)
+    looked(positive, ago(hours=1), 4, truncated=True, checked=2, changed=2)
+    check = of(recorded_health([positive]), positive)
+    assert (check.found, check.of, check.looked, check.sweep) == (4, 100, ago(hours=1), ago(hours=2))
+
+
+def test_the_violations_that_may_be_without_an_alert_are_a_bound_too(positive):
+    positive.alert_above = "20%"
+    for day in range(9, 0, -1):
+        looked(positive, ago(days=day), 10 - day)
+    assert of(recorded_health([positive]), positive).forecast.bound == 20
+
+
 def test_it_is_printed_with_its_formula_and_what_it_comes_to_for_each_app(positive):
     looked(positive, timezone.now() - datetime.timedelta(hours=3), 7, truncated=True)
     said = printed(recorded_health([positive]))

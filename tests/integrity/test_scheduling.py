@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Q
 from django.utils import timezone
 
-from integrity import Always
+from integrity import Always, scheduling
 from integrity.looks import last_looks
 from integrity.models import Run
 from integrity.registry import registry
@@ -179,7 +179,7 @@ def test_rules_tell_their_schedule_and_the_next_look(hourly):
     (told,) = manage("integrity", "rules", "toy", "--format", "json").json["rules"]
     assert (told["every"], told["sweep"]) == ("1h", None)
     assert datetime.datetime.fromisoformat(told["next"]) == NOW + 50 * MINUTE
-    assert f"looked at every 1h; next {NOW + 50 * MINUTE:%Y-%m-%d %H:%M}" in manage("integrity", "rules", "toy").out
+    assert f"schedule: every 1h; next {NOW + 50 * MINUTE:%Y-%m-%d %H:%M}" in manage("integrity", "rules", "toy").out
     assert "1h" in manage("integrity", "rules", "toy", "--format", "csv").out
 
 
@@ -229,3 +229,11 @@ def test_one_that_is_killed_is_gone_on_with_by_the_next(processes, step):
     )
     assert not toy.Account._base_manager.exclude(balance=3).exists()
     assert not Run.objects.filter(status="running").exists()
+
+
+def test_a_worker_looks_at_what_is_due_each_minute(hourly, monkeypatch):
+    from integrity import tasks
+
+    monkeypatch.setattr(scheduling, "registry", [hourly])
+    assert tasks.run_due(timestamp=0) == "clean"
+    assert Run.objects.get(verb="run").results.get().rule == scheduling.LEASE
