@@ -5,7 +5,7 @@ from typing import Any
 
 import environ
 
-from config import checks, database_url, mail
+from config import checks, database_url, logs, mail
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -33,6 +33,10 @@ ADDRESS_REQUESTS_PER_MINUTE = env.int("ADDRESS_REQUESTS_PER_MINUTE", default=600
 # Growth of an odometer above this, for each day that passed, is an anomaly.
 MAX_MILES_PER_DAY = env.int("MAX_MILES_PER_DAY", default=1_500)
 
+# How much is logged to stderr, and whether as lines for people or as JSON for programs.
+LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING")
+LOG_FORMAT = env.str("LOG_FORMAT", default="line")
+
 # Where mails go, such as smtp+tls://user:password@host:587; consolemail:// prints them.
 EMAIL_ADDRESS = env.email_url("EMAIL_URL", default="smtp://localhost:25")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="holdtrue@localhost")
@@ -55,6 +59,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
+    "django_structlog",
     "ninja",
     "pgtrigger",
     "procrastinate.contrib.django",
@@ -74,6 +79,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 MIDDLEWARE = [
+    "django_structlog.middlewares.RequestMiddleware",
+    "config.logs.TellRequestId",
     "django.middleware.security.SecurityMiddleware",
     "config.compat.ContentSecurityPolicyMiddleware",
     "config.compat.PolicyByPath",
@@ -164,11 +171,7 @@ UNFOLD = {
     "COLORS": {"primary": TEAL},
 }
 
-# Django's own default is silent about a failed request unless DEBUG is on.
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"django": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="WARNING")}},
-}
+LOGGING = logs.configure(LOG_FORMAT, LOG_LEVEL)
+# A visitor could write any address or id into the headers; the proxy in front writes its own.
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = BEHIND_PROXY

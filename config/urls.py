@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from config.api import api
+from integrity.metrics.view import metrics
 
 if not settings.PLAIN_ADMIN:
     from config import accounts  # noqa: F401  (registers its pages)
@@ -14,6 +15,7 @@ admin.site.index_template = "admin/integrity/index.html"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/", api.urls),
+    path("metrics", metrics),
     path("favicon.ico", RedirectView.as_view(url="/static/holdtrue/icon.svg")),
     path("teams/", include("teams.pages.urls")),
     path("stats/", include("stats.pages.urls")),

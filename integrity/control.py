@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from integrity import leases, records, statuses
+from integrity import events, leases, records, statuses
 from integrity.engine import get_run
 from integrity.exceptions import UsageError
 from integrity.models import Run
@@ -45,6 +45,7 @@ def _ask(number: int, asked: Run.Asked, actor: str | None) -> Run:
         run.refresh_from_db()
         raise UsageError(_why_not(run, asked))
     run.refresh_from_db()
+    events.asked(run)
     return run
 
 

@@ -13,7 +13,7 @@ from django.db.models import Model, Q
 from django.utils import timezone
 from psycopg import errors
 
-from integrity import records, statuses
+from integrity import events, records, statuses
 from integrity.changed import Tracked
 from integrity.enforcement.along import models_along, rows_along
 from integrity.exceptions import EngineError, LostRun, UnknownName, UsageError, sentence
@@ -211,7 +211,7 @@ def _analyze_one(
         record()
     except Exception as error:
         # A rule may call functions of its app, which may raise anything; the other rules are still looked at.
-        logger.exception("%s could not be analyzed", rule.label)
+        logger.exception("%s could not be analyzed", rule.label, extra=events.failed(run))
         report = RuleReport(rule.label, status=statuses.FAILED, error=f"{type(error).__name__}: {sentence(error)}")
         record()
     return report

@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from integrity import statuses
+from integrity import events, statuses
 from integrity.conf import conf
 from integrity.exceptions import LostRun
 from integrity.keys import Key, as_json
@@ -67,12 +67,15 @@ def open_run(verb: str, *, database: str, actor: str | None, **fields: Any) -> R
     with transaction.atomic():
         queued = Run.objects.select_for_update().filter(pk=_put_off.get(), verb=verb, status=statuses.QUEUED).first()
         if queued is None:
-            return Run.objects.create(verb=verb, **ours)
+            created = Run.objects.create(verb=verb, **ours)
+            events.opened(created)
+            return created
         ours["options"] = {**queued.options, **ours.get("options", {})}
         queued.status = statuses.move(queued.status, statuses.RUNNING)
         for field, held in ours.items():
             setattr(queued, field, held)
         queued.save()
+        events.opened(queued)
         return queued
 
 
@@ -89,6 +92,7 @@ def end_run(run: Run, status: str, error: str = "") -> None:
     run.status, run.error = statuses.move(run.status, status), error
     run.finished_at = run.heartbeat_at = timezone.now()
     run.save(update_fields=["status", "error", "finished_at", "heartbeat_at"])
+    events.closed(run)
 
 
 def hold(run: Run) -> None:
@@ -146,6 +150,7 @@ def save_result(run: Run, report: RuleReport) -> None:
         Result.objects.bulk_create(
             [result], update_conflicts=True, unique_fields=["run", "rule"], update_fields=_REPORTED
         )
+    events.found(run, report)
 
 
 def accepted_keys(rule: Rule, database: str) -> tuple[Key, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Q
 
-from integrity import records, statuses
+from integrity import events, records, statuses
 from integrity.batch import Batch, Outcome
 from integrity.batches import Batches
 from integrity.bearers import Bearers
@@ -90,7 +90,7 @@ class RuleRepair:
                 self.report.status = statuses.PARTIAL if self.report.changes else statuses.REFUSED
         except Exception as error:
             # A rule may call functions of its app, which may raise anything; the run must not stay open for it.
-            logger.exception("%s could not be repaired", self.rule.label)
+            logger.exception("%s could not be repaired", self.rule.label, extra=events.failed(self.run))
             self.report.status, self.report.error = statuses.FAILED, f"{type(error).__name__}: {sentence(error)}"
         self.report.seconds = round(time.perf_counter() - started, 3)
         self.report.waited = self.throttle.waited

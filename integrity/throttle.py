@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from integrity import deadline
+from integrity import deadline, events
 from integrity.conf import conf
 from integrity.exceptions import Cancelled
 from integrity.holding import Holding
@@ -123,3 +123,4 @@ class Throttle:
         words = {**self.before, **self.waited}
         waited = {word: round(self.before.get(word, 0) + self.waited.get(word, 0), 3) for word in words}
         self.holding.wait(why, waited)
+        events.waits(self.run, why)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, transaction
 
-from integrity import leases, records, statuses
+from integrity import events, leases, records, statuses
 from integrity.exceptions import EngineError, LostRun, Refused, UsageError, sentence
 from integrity.healing import heal_after
 from integrity.importing.declarations import Import
@@ -148,7 +148,7 @@ class _Work:
             self._fail(error, sentence(error), rejects)
         except Exception as error:
             # An iterator of the app may raise anything; the run must not stay open for it.
-            logger.exception("%s could not be imported", self.wanted.label)
+            logger.exception("%s could not be imported", self.wanted.label, extra=events.failed(self.run))
             self._fail(error, f"{type(error).__name__}: {sentence(error)}", rejects)
 
     def heal(self) -> None:

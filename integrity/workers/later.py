@@ -15,7 +15,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 
-from integrity import records, statuses
+from integrity import events, records, statuses
 from integrity.exceptions import UsageError
 from integrity.importing.declarations import Import
 from integrity.keys import Keys, by_label, stored
@@ -119,4 +119,5 @@ def _put_off(verb: Run.Verb, call: dict[str, Any], *, actor: str | None, **field
             **fields,
         )
         queue.put("perform", [{"run": run.pk}], [f"integrity run {run.pk}"])
+    events.put_off(run)
     return run

@@ -33,11 +33,13 @@ def perform(number: int) -> str:
         with leases.Heartbeat(run), records.beginning(run):
             VERBS[Run.Verb(run.verb)](run, run.options[CALL])
     except LostRun:
-        logger.warning("Run %s was taken over by another process", number)
+        logger.warning(
+            "Run %s was taken over by another process", number, extra={"action": "taken_over", "run": number}
+        )
     except (UsageError, Refused) as error:
         _end(number, statuses.REFUSED, sentence(error))
     except Exception as error:
-        logger.exception("Run %s could not be performed", number)
+        logger.exception("Run %s could not be performed", number, extra={"action": "failed", "run": number})
         _end(number, statuses.FAILED, f"{type(error).__name__}: {sentence(error)}")
     finally:
         _discard(run.options[CALL])

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
-MADE_FOR = {("integrity.api", "ninja"), ("integrity.tasks", "procrastinate")}
+MADE_FOR = {
+    ("integrity.api", "ninja"),
+    ("integrity.metrics", "prometheus_client"),
+    ("integrity.tasks", "procrastinate"),
+}
 WITHOUT = """
 import pkgutil, sys
 from importlib import import_module
