@@ -8,6 +8,7 @@ class IntegrityConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from integrity.alerts.channels import check_channels
         from integrity.checks import check_rules, check_schedules
         from integrity.importing.known import check_imports, imports
         from integrity.registry import registry
@@ -21,3 +22,4 @@ class IntegrityConfig(AppConfig):
         checks.register(check_schedules, "integrity")
         imports.discover()
         checks.register(check_imports, "integrity")
+        checks.register(check_channels, "integrity")

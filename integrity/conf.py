@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -52,6 +53,12 @@ class Conf:
     """How long what the administration starts may last: less than the web server waits for an answer. What is known to
     take longer is told as a command; what turns out to ends between two batches.
     """
+    URL: str = ""
+    """Where the site is served, such as https://data.example.com: messages lead to its administration."""
+    ALERT_RETRY_HOURS: float = 72.0
+    """How long a message is tried to be delivered before it waits for a person."""
+    ALERT_SWEEP_HOURS: float = 0.0
+    """A rule without a schedule of its own is overdue when it was not looked at as a whole for so long; 0: never."""
 
 
 def conf() -> Conf:
@@ -62,3 +69,8 @@ def conf() -> Conf:
         if name not in known:
             raise ImproperlyConfigured(f"Unknown setting INTEGRITY[{name!r}]. Known: {', '.join(sorted(known))}.")
     return Conf(**given)
+
+
+def alert_channels() -> Any:
+    """``INTEGRITY_ALERTS``, as it stands there: a list of dictionaries, a channel each."""
+    return getattr(settings, "INTEGRITY_ALERTS", [])

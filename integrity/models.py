@@ -9,6 +9,7 @@ from django.db.models import Q, Value
 
 from integrity import statuses
 from integrity.shown import show
+from integrity.alerts.models import Alert, AlertDelivery, AlertState  # noqa: F401  (where Django looks for models)
 
 
 class Run(models.Model):

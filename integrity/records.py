@@ -17,6 +17,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from integrity import events, statuses
+from integrity.alerts.deciding import note
 from integrity.conf import conf
 from integrity.exceptions import LostRun
 from integrity.keys import Key, as_json
@@ -92,6 +93,8 @@ def end_run(run: Run, status: str, error: str = "") -> None:
     run.status, run.error = statuses.move(run.status, status), error
     run.finished_at = run.heartbeat_at = timezone.now()
     run.save(update_fields=["status", "error", "finished_at", "heartbeat_at"])
+    # Whoever finds the run closed finds its message in the outbox.
+    note(run)
     events.closed(run)
 
 

@@ -15,6 +15,7 @@ from integrity.automatic import Automatic, automatic_problems
 from integrity.compiler import population
 from integrity.exceptions import UnknownName, WrongDeclaration
 from integrity.keys import Key, columns_of, key_as_json, key_from_json, parse
+from integrity.limits import Limit
 from integrity.paths import Path, lookups, resolve
 from integrity.rules.tracking_problems import tracking_problems
 from integrity.schedule import schedule_problems
@@ -40,7 +41,8 @@ class Rule(ABC):
     constraint or triggers that migrations and ``integrity enforce`` install. tracked: triggers note what changes, so
     that ``analyze --changed`` looks at no more. every: when ``integrity run --due`` looks at it, "1h" or "0 3 * * *";
     sweep: of a tracked rule, when it looks at everything, and at what has changed in between. automatic: a repair that
-    follows such a look, or an import, without a person.
+    follows such a look, or an import, without a person. alert_above: a limit, "5%" or 100 violations, past which people
+    are told again.
     """
 
     kind: ClassVar[str]
@@ -62,6 +64,7 @@ class Rule(ABC):
         every: str | None = None,
         sweep: str | None = None,
         automatic: Automatic | None = None,
+        alert_above: str | int | None = None,
         repairs: Mapping[str, Repair | Sequence[Repair]] | None = None,
     ) -> None:
         self.model = model
@@ -77,6 +80,7 @@ class Rule(ABC):
         self.tracked = tracked
         self.every, self.sweep = every, sweep
         self.automatic = automatic
+        self.alert_above = alert_above
         self.app = ""
         self._all_paths: list[Path] | None = None
         self.repairs: dict[str, tuple[Repair, ...]] = {
@@ -251,6 +255,8 @@ class Rule(ABC):
             )
         if self.severity not in SEVERITIES:
             yield WrongDeclaration(f"the severity {self.severity!r} is unknown", f"One of {', '.join(SEVERITIES)}.")
+        if self.alert_above is not None:
+            Limit.declared(self.alert_above)
         for lookup in (*lookups(self.where or Q()), *self.settle):
             if resolve(self.model, lookup).multiplies:
                 yield WrongDeclaration(

@@ -180,6 +180,7 @@ def _work(stream: Any) -> None:
     job = json.loads(stream.readline())
     connections.settings["default"]["NAME"] = job["database"]
     settings.INTEGRITY = job.get("settings", {})
+    settings.INTEGRITY_ALERTS = job.get("alerts", [])
     try:
         report = worlds.perform(job["world"], job["verb"], job.get("run"), Acting(), job.get("keys"))
     except EngineError as error:

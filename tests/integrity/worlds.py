@@ -25,6 +25,7 @@ from integrity import (
     Trim,
     Unique,
 )
+from integrity.alerts.sending import send_due
 from integrity.consolidate import consolidate
 from integrity.consolidation import PHASES
 from integrity.engine import analyze
@@ -32,7 +33,7 @@ from integrity.exceptions import RunInProgress
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
-from integrity.reports import Report
+from integrity.reports import Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.scheduling import run_due
 from integrity.undo import undo
@@ -270,6 +271,9 @@ def perform(
     """Repair a world, or undo a run of it, only some keys where they are given; the world of squads is imported."""
     if verb == "run":
         return run_scheduled(observer)
+    if world == "alerts":
+        done = send_due(observer=observer)
+        return Report(0, "alerts", rules=[RuleReport("toy.rule", status="clean", changes=done.sent)])
     if world == "sales":
         return _rebuild_or_undo(run if verb == "undo" else None, observer)
     if verb == "undo":

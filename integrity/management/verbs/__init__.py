@@ -2,6 +2,7 @@
 
 from integrity.management.verbs import (
     accept,
+    alerts,
     analyze,
     consolidate,
     control,
@@ -33,6 +34,7 @@ VERBS = {
         runs.VERB,
         metrics.VERB,
         watch.VERB,
+        alerts.VERB,
         repair.VERB,
         undo.VERB,
         control.PAUSE,

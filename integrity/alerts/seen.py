@@ -1,0 +1,82 @@
+"""What the results of a run say about the state of its rules: how much of it each verb may claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from integrity import statuses
+from integrity.alerts.conditions import Seen
+from integrity.alerts.subjects import FAR_BELOW, PAST, Subject, subjects
+from integrity.models import Result, Run
+
+_ANSWERED = (statuses.CLEAN, statuses.VIOLATED, statuses.PARTIAL, statuses.RETIRED)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of one rule or import, and the facts for a message."""
+
+    subject: Subject
+    seen: list[Seen]
+    violations: int | None = None
+    of: int | None = None
+    """Of how many; None where only some were looked at."""
+    error: str = ""
+    retired: bool = False
+
+
+def sights(run: Run) -> list[Sight]:
+    """What a run that has ended says. A dry run, and a verb that looks past accepted exceptions, say nothing."""
+    if run.dry_run:
+        return []
+    if run.verb == Run.Verb.IMPORT:
+        return list(_import(run))
+    if run.verb not in (Run.Verb.ANALYZE, Run.Verb.REPAIR, Run.Verb.VERIFY, Run.Verb.UNDO):
+        return []
+    known = subjects()
+    return [_sight(run, result, known[result.rule]) for result in run.results.all() if result.rule in known]
+
+
+def _sight(run: Run, result: Result, subject: Subject) -> Sight:
+    retired = result.status == statuses.RETIRED
+    whole = _answers_for_all(run, result)
+    of = result.checked if whole and result.changed is None else None
+    seen = list(_of_all(result, subject, of) if whole else _of_some(result, subject))
+    return Sight(subject, seen, result.violations, of, result.error, retired)
+
+
+def _answers_for_all(run: Run, result: Result) -> bool:
+    """An analysis of everything, or of what has changed since; a repair that left nothing of all that there was."""
+    if run.keys and result.rule in run.keys:
+        return False
+    if run.verb == Run.Verb.REPAIR:
+        return result.status in (statuses.CLEAN, statuses.RETIRED)
+    return run.verb == Run.Verb.ANALYZE
+
+
+def _of_all(result: Result, subject: Subject, of: int | None) -> Iterator[Seen]:
+    if result.status not in _ANSWERED:
+        yield Seen.NOT_CHECKED
+        return
+    if not result.violations:
+        yield Seen.HOLDS
+    else:
+        where = {PAST: Seen.FAILS_PAST_LIMIT, FAR_BELOW: Seen.FAILS_LITTLE}
+        yield where.get(subject.measure(result.violations, of) or "", Seen.FAILS)
+    if result.unnoticed is not None:
+        yield Seen.UNNOTICED if result.unnoticed else Seen.ALL_NOTED
+
+
+def _of_some(result: Result, subject: Subject) -> Iterable[Seen]:
+    if not result.violations:
+        return []
+    past = subject.measure(result.violations, None) == PAST
+    return [Seen.SOME_PAST_LIMIT if past else Seen.SOME_FAIL]
+
+
+def _import(run: Run) -> Iterator[Sight]:
+    subject = subjects().get(run.options.get("import", ""))
+    if subject is not None:
+        done = run.status in (statuses.CLEAN, statuses.PARTIAL)
+        yield Sight(subject, [Seen.IMPORTED if done else Seen.NOT_IMPORTED], error="" if done else run.error)
