@@ -5,7 +5,7 @@ from typing import Any
 
 import environ
 
-from config import checks, database_url, logs, mail
+from config import alerts, checks, database_url, logs, mail
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -40,6 +40,13 @@ LOG_FORMAT = env.str("LOG_FORMAT", default="line")
 # Where mails go, such as smtp+tls://user:password@host:587; consolemail:// prints them.
 EMAIL_ADDRESS = env.email_url("EMAIL_URL", default="smtp://localhost:25")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="holdtrue@localhost")
+
+# Whom alerts reach beside the log, and where the site is served that they lead to.
+SITE_URL = env.str("SITE_URL", default="")
+ALERT_MAIL_TO = env.list("ALERT_MAIL_TO", default=[])
+ALERT_SLACK_URL = env.str("ALERT_SLACK_URL", default="")
+ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
+ALERT_WEBHOOK_SECRET = env.str("ALERT_WEBHOOK_SECRET", default="")
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -117,9 +124,16 @@ PLAYERS = {
 # The engine's API counts requests as that of the bikes does.
 INTEGRITY: dict[str, Any] = {
     "API_LIMIT": "config.auth.count",
+    "URL": SITE_URL,
     # The rules of players say it themselves.
     "SCHEDULES": {"vehicles": "1h", "stats": "1d", "teams": "30 4 * * *"},
 }
+INTEGRITY_ALERTS = alerts.channels(
+    mail_to=ALERT_MAIL_TO,
+    slack_url=ALERT_SLACK_URL,
+    webhook_url=ALERT_WEBHOOK_URL,
+    webhook_secret=ALERT_WEBHOOK_SECRET,
+)
 VEHICLES = {"MAX_MILES_PER_DAY": MAX_MILES_PER_DAY}
 globals().update(mail.settings_of(EMAIL_ADDRESS))
 DATABASES: dict[str, Any] = {"default": database_url.parse(DATABASE_URL)}

@@ -8,8 +8,8 @@ from django.db import models
 from django.db.models import Q, Value
 
 from integrity import statuses
-from integrity.shown import show
 from integrity.alerts.models import Alert, AlertDelivery, AlertState  # noqa: F401  (where Django looks for models)
+from integrity.shown import show
 
 
 class Run(models.Model):

@@ -87,6 +87,7 @@ def actor(request: HttpRequest) -> str:
 
 TONES = {
     "clean": "good",
+    "sent": "good",
     "retired": "good",
     "holds": "good",
     "enforced": "good",
@@ -99,6 +100,7 @@ TONES = {
     "degraded": "bad",
     "queued": "busy",
     "running": "busy",
+    "waiting": "busy",
     "accepted": "busy",
     "guarded": "busy",
 }

@@ -24,6 +24,8 @@ class Condition(StrEnum):
     """A scheduled run did not begin."""
     OVERDUE = "overdue"
     """The last full look is longer ago than it may be."""
+    AWAITED = "awaited"
+    """Declared lately, and not looked at yet; nobody is told."""
 
 
 class Seen(Enum):
@@ -44,6 +46,8 @@ class Seen(Enum):
     ON_TIME = "none is"
     OVERDUE = "no full look for too long"
     SWEPT = "a full look not long ago"
+    AWAITED = "nobody has looked yet, and it is new"
+    BEGUN = "somebody has"
 
 
 _C = Condition
@@ -67,6 +71,8 @@ TRANSITIONS: dict[Seen, tuple[set[Condition], set[Condition]]] = {
     Seen.ON_TIME: (set(), {_C.MISSED}),
     Seen.OVERDUE: ({_C.OVERDUE}, set()),
     Seen.SWEPT: (set(), {_C.OVERDUE}),
+    Seen.AWAITED: ({_C.AWAITED}, set()),
+    Seen.BEGUN: (set(), {_C.AWAITED}),
 }
 
 BEGINS, ENDS = True, False
@@ -86,7 +92,7 @@ EVENTS: dict[Turn, str] = {
     (_C.MISSED, ENDS): "on_time_again",
     (_C.OVERDUE, ENDS): "swept_again",
 }
-"""How a turn is called in messages and JSON, the worst first. That it has grown ends without a word."""
+"""How a turn is called in messages and JSON, the worst first. The others are told to nobody."""
 ORDER = list(EVENTS.values())
 GOOD = {event for (_, begins), event in EVENTS.items() if not begins}
 

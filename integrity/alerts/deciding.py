@@ -79,6 +79,7 @@ def _event(
         "violations": sight.violations,
         "checked": sight.of,
         "alert_above": subject.alert_above,
+        "grown": Condition.GROWN in since and event in ("starts_failing", "grows"),
         "since": _iso(_since(event, since)),
         "failing_since": _iso(since.get(Condition.FAILS)),
         "last_held": _iso(_last_held(subject.label, database, run)) if event == "starts_failing" else None,

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from integrity.alerts.conditions import Condition
 from integrity.alerts.messages import headline
 from integrity.alerts.models import Alert, AlertDelivery, AlertState
 from integrity.alerts.subjects import subjects
@@ -14,7 +15,8 @@ from integrity.alerts.subjects import subjects
 def states() -> list[AlertState]:
     """The conditions that hold now, of what is declared."""
     known = subjects()
-    return [state for state in AlertState.objects.select_related("run") if state.rule in known]
+    held = AlertState.objects.exclude(what=Condition.AWAITED)
+    return [state for state in held if state.rule in known]
 
 
 def alerts() -> QuerySet[Alert]:

@@ -134,7 +134,7 @@ def test_events() -> list[dict[str, Any]]:
     """What a message holds that only tries a channel."""
     empty = dict.fromkeys(("violations", "checked", "alert_above", "since", "failing_since", "last_held", "error"))
     told = {"rule": "integrity.test", "database": "default", "event": TEST, "severity": "info", "tags": []}
-    return [{**told, **empty, "owner": "", "because": "", "retired": False, "command": ""}]
+    return [{**told, **empty, "owner": "", "because": "", "grown": False, "retired": False, "command": ""}]
 
 
 def name(event: Event) -> str:
@@ -154,8 +154,8 @@ def _more(event: Event) -> str:
     """The rest of the sentence."""
     kind = event["event"]
     if kind in ("starts_failing", "grows"):
-        limit = f", and its limit is {event['alert_above']}" if kind == "grows" else ""
-        return f"{_share(event)} break it{limit}."
+        limit = f", and its limit is {event['alert_above']}" if event["grown"] else ""
+        return f"{_share(event)} {_breaks(event)} it{limit}."
     if kind == "recovers":
         if event["retired"]:
             return ": its table is gone, as it was declared to be."
@@ -164,14 +164,18 @@ def _more(event: Event) -> str:
         return f": {_still(event)}."
     if kind == TEST:
         return ": this message is only a test of the way to you."
-    return f": {event['error']}" if event["error"] else "."
+    return f": {event['error'].rstrip('.')}." if event["error"] else "."
+
+
+def _breaks(event: Event) -> str:
+    return "breaks" if event["violations"] == 1 else "break"
 
 
 def _still(event: Event) -> str:
     if not event["failing_since"]:
         return "it holds"
     of = "" if event["checked"] is None else f" of {event['checked']:,}"
-    return f"{event['violations']:,}{of} break it, as since {_time(event['failing_since'])}"
+    return f"{event['violations']:,}{of} {_breaks(event)} it, as since {_time(event['failing_since'])}"
 
 
 def _history(event: Event) -> str:
