@@ -31,7 +31,7 @@ from integrity.engine import analyze
 from integrity.importing.declarations import Import
 from integrity.looks import LOOKED, Looks, last_looks
 from integrity.observer import Observer
-from integrity.overdue import Overdue, overdue
+from integrity.overdue import LOOK, Overdue, overdue
 from integrity.rules.base import SEVERITIES, Rule
 from integrity.trend import latest, outlook
 
@@ -75,11 +75,14 @@ def health(
 
 def recorded_health(rules: Sequence[Rule], imports: Iterable[Import] = (), *, now: datetime | None = None) -> Health:
     """The same from the records alone: no rule is looked at. What is known of a rule is what its last look found, less
-    what was repaired or accepted since; a look that its schedule has left behind counts as none.
+    what was repaired or accepted since; a look that its schedule has left behind counts as none. A sweep that is
+    overdue degrades, as looks at what has changed go on.
     """
     looks = last_looks(rules)
     late = overdue(now, rules=rules, looks=looks)
-    found = _told(rules, list(imports), looks, late, stale={one.rule.label: str(one) for one in late})
+    found = _told(
+        rules, list(imports), looks, late, stale={one.rule.label: str(one) for one in late if one.what == LOOK}
+    )
     found.last_sweep = _last_sweep(looks)
     return found
 

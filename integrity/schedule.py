@@ -45,7 +45,7 @@ class Schedule:
         if self.step is not None:
             return at + self.step
         # What a clock shows twice or not at all is decided as Debian's cron does.
-        local = timezone.localtime(at) if timezone.is_aware(at) else at
+        local = timezone.localtime(at, timezone.get_default_timezone()) if timezone.is_aware(at) else at
         return next(CronSim(self.text, local))
 
     def is_due(self, last: datetime | None, now: datetime) -> bool:

@@ -93,13 +93,16 @@ def run_due(
     chosen = None if rules is None else list(rules)
     if not due(chosen, now):
         return Scheduled([])
-    return _run(lambda: due(chosen, now), actor, sample, observer or Observer())
+    try:
+        return _run(lambda: due(chosen, now), actor, sample, observer or Observer())
+    except RunInProgress as busy:
+        return Scheduled([], busy=str(busy))
 
 
 def run_now(
     rules: Sequence[Rule], *, actor: str | None = None, sample: int = 20, observer: Observer | None = None
 ) -> Scheduled:
-    """Look at rules as their schedule would, whether that is due or not."""
+    """Look at rules as their schedule would, whether that is due or not. Raises RunInProgress."""
     return _run(lambda: [Due(rule, EVERYTHING) for rule in rules], actor, sample, observer or Observer())
 
 
@@ -132,10 +135,7 @@ def _held_back(schedule: Schedule, seen: Looks) -> datetime | None:
 
 
 def _run(jobs: Callable[[], list[Due]], actor: str | None, sample: int, observer: Observer) -> Scheduled:
-    try:
-        run, resumed = leases.take([(LEASE, "")], Run.Verb.RUN, actor=actor, keys=None, dry_run=False, options={})
-    except RunInProgress as busy:
-        return Scheduled([], busy=str(busy))
+    run, resumed = leases.take([(LEASE, "")], Run.Verb.RUN, actor=actor, keys=None, dry_run=False, options={})
     with leases.Heartbeat(run):
         observer.reaches("begun")
         _end_what_was_left(run)

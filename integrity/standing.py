@@ -35,8 +35,8 @@ def standing(rule: Rule, violations: int | None = None) -> Standing:
     """How it stands with a rule's automatic repair. violations: what the last look found.
 
     suspended: one was taken back. stopped: three within a day did not hold. waits: the last one would have written too
-    much, or was refused for another reason, and there are no fewer violations now. Whatever it is ends when a person
-    repairs the rule or resumes its automatic repair.
+    much, or was refused for another reason, and there are no fewer violations now; or it could put nothing right, and
+    no others are there now. Whatever it is ends when a person repairs the rule or resumes its automatic repair.
     """
     attempts = list(_attempts(rule)[:_LOOKED_BACK])
     for attempt in attempts:
@@ -44,6 +44,8 @@ def standing(rule: Rule, violations: int | None = None) -> Standing:
             return Standing(SUSPENDED, f"run {attempt.pk} was taken back by run {undone.pk} ({undone.actor})")
     if attempts and _was_refused(rule, attempts[0], violations):
         return Standing(WAITS, f"run {attempts[0].pk} was refused: {attempts[0].error}")
+    if attempts and _found_no_way(rule, attempts[0]):
+        return Standing(WAITS, f"run {attempts[0].pk} could put none of the violations right")
     in_vain = [attempt for attempt in attempts if _did_not_hold(rule, attempt)]
     for latest, earliest in zip(in_vain, in_vain[IN_VAIN - 1 :], strict=False):
         if latest.started_at - earliest.started_at <= WITHIN:
@@ -80,6 +82,13 @@ def _was_refused(rule: Rule, attempt: Run, violations: int | None) -> bool:
     return then is None or violations is None or violations >= then
 
 
+def _found_no_way(rule: Rule, attempt: Run) -> bool:
+    """It wrote nothing, and all that is wrong was there then. A row that was too young then may be old enough now."""
+    if attempt.status != statuses.VIOLATED or rule.settle or Change.objects.filter(run=attempt).exists():
+        return False
+    return not _open(rule).filter(first_seen__gt=attempt.started_at).exists()
+
+
 def _did_not_hold(rule: Rule, attempt: Run) -> bool:
     """It was not finished, or one of the violations that it cured is open again."""
     if attempt.status in (statuses.FAILED, statuses.PARTIAL):
@@ -92,5 +101,8 @@ def _did_not_hold(rule: Rule, attempt: Run) -> bool:
 
 
 def _open_keys(rule: Rule) -> Sequence[tuple[object, ...]]:
-    found = Violation.objects.filter(rule=rule.label, database=DEFAULT_DB_ALIAS, status=Violation.Status.OPEN)
-    return [rule.key_from_json(key) for key in found.values_list("key", flat=True)[:_COMPARED]]
+    return [rule.key_from_json(key) for key in _open(rule).values_list("key", flat=True)[:_COMPARED]]
+
+
+def _open(rule: Rule) -> QuerySet[Violation]:
+    return Violation.objects.filter(rule=rule.label, database=DEFAULT_DB_ALIAS, status=Violation.Status.OPEN)

@@ -4,19 +4,22 @@ import datetime
 
 import pytest
 from django.db.models import Q, Sum
+from django.utils import timezone
 
-from integrity import Automatic, Derived, KeepOne, Rebuild, Unique
+from integrity import Automatic, Derived, KeepOne, Rebuild, Trim, Unique
 from integrity.exceptions import UsageError
 from integrity.healing import ACTOR, resume
 from integrity.health import recorded_health
 from integrity.models import Change, Result, Run
+from integrity.registry import registry
 from integrity.repair import repair
-from integrity.scheduling import run_now
+from integrity.scheduling import run_due, run_now
 from integrity.standing import IN_VAIN, standing
 from integrity.undo import undo
 from tests.command_line import manage
 from tests.integrity import feeds
 from tests.integrity.helpers import declared, execute, registered
+from tests.players.factories import make_player
 from tests.toy import models as toy
 from tests.toy.squads import Squad
 
@@ -173,6 +176,39 @@ def test_one_that_waits_goes_on_when_less_is_wrong_or_more_is_allowed(rule):
     broken(rule)
     rule.automatic = Automatic("recompute", rows=3)
     assert run_now([rule]).exit_code == 0
+
+
+def test_one_that_can_put_nothing_right_is_not_tried_again_until_something_else_is_wrong():
+    trims = declared(
+        Derived,
+        toy.Ledger,
+        "total",
+        truth="column",
+        equals=Sum("postings__amount"),
+        name="trimmed",
+        repairs={"trim": Trim("postings", amount="amount")},
+        automatic=Automatic("trim", rows=50),
+    )
+    toy.Ledger.objects.create(id=1, total=10)
+    with registered(trims):
+        assert [run_now([trims]).exit_code for _ in range(2)] == [1, 1]
+        assert repairs().count() == 1
+        assert standing(trims, 1).why == f"run {repairs().get().pk} could put none of the violations right"
+        toy.Ledger.objects.create(id=2, total=5)
+        toy.Posting.objects.create(ledger_id=2, amount=7)
+        run_now([trims])
+    assert toy.Posting.objects.get().amount == 5
+
+
+def test_what_a_look_at_changes_has_found_is_repaired_too(monkeypatch):
+    mileage = registry.get("players.mileage_adds_up")
+    monkeypatch.setattr(mileage, "automatic", Automatic("recalculate_from_player", rows=5))
+    monkeypatch.setattr(mileage, "sweep", "1d")
+    run_now([mileage])
+    make_player(7, rides=[5])
+    done = run_due([mileage], now=timezone.now() + datetime.timedelta(minutes=6))
+    (look,) = done.report.rules
+    assert (look.changed, look.violations, look.changes, done.exit_code) == (1, 0, 1, 0), look.notes
 
 
 # Never in a circle

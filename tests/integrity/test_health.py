@@ -108,6 +108,15 @@ def test_a_look_that_its_schedule_has_left_behind_counts_as_none():
     assert "a look is due every 1 h" in of(found, hourly).note
 
 
+def test_an_overdue_sweep_degrades_while_looks_at_changes_go_on():
+    rule = rule_of(every="5m", sweep="1d", tracked=True)
+    looked(rule, ago(days=3), 1, truncated=True)
+    looked(rule, ago(minutes=1), 1, truncated=True, changed=0)
+    found = recorded_health([rule], now=NOW)
+    missed = named(found, "rules of toy that were not looked at in time")
+    assert (of(found, rule).found, missed.found, "a sweep is due every 1 d" in missed.note) == (1, 1, True)
+
+
 def test_a_missed_schedule_degrades_the_health_that_a_look_would_tell():
     hourly, daily = rule_of(every="1h"), rule_of(every="1d")
     for rule in (hourly, daily):

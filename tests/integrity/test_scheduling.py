@@ -194,13 +194,15 @@ def wrong_accounts(transactional_db):
 @pytest.mark.usefixtures("wrong_accounts")
 def test_a_second_one_at_the_same_time_looks_at_nothing_and_tells_who_is_at_it(processes):
     first = processes.start("accounts", "run", at="begun").until("begun")
+    run = Run.objects.get(verb="run")
     with registered(*(rules := scheduled())):
         second = run_due(rules)
         told = manage("integrity", "run", "toy", "--due")
-    run = Run.objects.get(verb="run")
+        asked_for = manage("integrity", "run", "toy")
     assert f"Run {run.pk} (run by ann on" in second.busy
     assert f"process {first.pid}" in second.busy
     assert (told.code, second.busy.partition(" for ")[0] in told.out) == (0, True)
+    assert (asked_for.code, f"Run {run.pk} (run by ann on" in asked_for.err) == (3, True)
     assert first.go_on()["status"] == "clean"
     assert Run.objects.filter(verb="run").count() == 1
 
