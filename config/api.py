@@ -10,6 +10,7 @@ from ninja.parser import Parser
 
 from config.auth import GlobalKey, Member, Oneself, Reader, Staff
 from config.errors import LARGEST_BODY, answer_errors, too_large
+from integrity.api import imports
 from integrity.api import router as integrity
 from players.api import router as players
 from players.exceptions import Malformed, WrongMediaType
@@ -57,4 +58,5 @@ api.add_router("/vehicles", vehicles, auth=[GlobalKey(), Staff("vehicles", "vehi
 api.add_router("/teams", teams, auth=[Reader(), Member()])
 api.add_router("/stats", stats, auth=[Oneself()])
 api.add_router("/integrity", integrity)
+api.add_router("/imports", imports.imports)
 answer_errors(api)

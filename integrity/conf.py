@@ -47,6 +47,12 @@ class Conf:
     """How long a verb may last within a request of the API: less than the web server waits for an answer."""
     API_LIMIT: str = ""
     """Path of a function (request, prefix of the key or "") that counts a request and raises where it is too many."""
+    UPLOAD_DIR: str = ""
+    """Where files that the API is sent wait for their import, private to this account; on a disk that the workers share
+    where they run on other machines. Empty: a folder below the one for temporary files.
+    """
+    UPLOAD_BYTES: int = 256 * 1024 * 1024
+    """The largest request with files."""
     SCHEDULES: Mapping[str, str] = field(default_factory=dict)
     """When rules are looked at that do not say it themselves, by "app", "app.name" or "tag:word"; the first counts."""
     ADMIN_SECONDS: float = 20.0

@@ -61,6 +61,12 @@ def _resume_or_refuse(rules: Sequence[tuple[str, str]], verb: str, **fields: Any
     return take(rules, verb, **fields)
 
 
+def refuse_held(labels: Sequence[str]) -> None:
+    """Raise RunInProgress where a living run writes for one of these."""
+    held = Result.objects.filter(rule__in=labels, database=DEFAULT_DB_ALIAS, writes=True, status=statuses.RUNNING)
+    _refuse_living(Run.objects.filter(status=statuses.RUNNING, pk__in=held.values("run")).order_by("pk"), labels)
+
+
 def _refuse_living(runs: Iterable[Run], labels: Sequence[str]) -> None:
     for run in runs:
         if not is_dead(run):

@@ -1,7 +1,7 @@
-"""What the provider sends every night: leagues, clubs, series and teams, known by their names and not by a number."""
+"""What the provider sends every night: leagues, clubs, series, teams and matches, known by names and not by numbers."""
 
 from integrity.importing import Feed, Import, Kept
-from teams.models import Club, League, Series, Team, TeamKey
+from teams.models import Club, League, Match, Series, Team, TeamKey
 
 nightly = Import(
     "nightly",
@@ -28,6 +28,23 @@ nightly = Import(
                 key={"league": "league__league_id", "club": "club__name", "series": "series__name"},
             ),
             file="teams",
+        ),
+        # The texts are what the provider calls them, and last; the time may change, and is no part of the key.
+        Feed(
+            Match,
+            key=["league", "date", "home_text", "away_text"],
+            columns={"date": "date", "time": "time", "home_text": "home", "away_text": "away", "location": "location"},
+            references={
+                "league": {"league_id": "league"},
+                "home_team": {"club__name": "home_club", "series__name": "home_series", "league__league_id": "league"},
+                "away_team": {"club__name": "away_club", "series__name": "away_series", "league__league_id": "league"},
+            },
+            optional=["time", "location", "home_club", "home_series", "away_club", "away_series"],
+            leaves=["home_team", "away_team"],
+            vanished={"is_scheduled": False},
+            part=("league", "league__league_id"),
+            file="schedules",
+            required=False,
         ),
     ],
     because="What members wrote points at teams by their numbers, which the provider does not know.",

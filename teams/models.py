@@ -227,10 +227,20 @@ class Match(models.Model):
         max_length=200, blank=True, default="", db_default="", help_text="As the provider names it."
     )
     location = models.CharField(max_length=200, blank=True, default="", db_default="")
+    is_scheduled = models.BooleanField(
+        default=True, db_default=True, help_text="False once the provider lists it no more."
+    )
 
     class Meta:
         db_table = "schedule"
         verbose_name_plural = "matches"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["league", "date", "home_text", "away_text"],
+                name="unique_match_of_a_day",
+                violation_error_message="These two are on the schedule of this day already.",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.home_text} - {self.away_text} on {self.date}"

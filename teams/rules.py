@@ -72,6 +72,16 @@ rules = [
         enforce=True,
         repairs={"rebuild": Rebuild(backup="practice_times_corrupted_backup")},
     ),
+    Unique(
+        Match,
+        by=["league", "date", "home_text", "away_text"],
+        keep=["-is_scheduled", "id"],
+        name="match_is_listed_once",
+        because="Two teams meet once on a day, whatever its time; the provider's names for them tell which they are.",
+        tags=["teams", "duplicates"],
+        enforce=True,
+        repairs={"merge": Merge(fill=["time", "home_team", "away_team", "location"])},
+    ),
     leads_to_a_team(
         Poll,
         "team",

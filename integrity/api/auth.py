@@ -21,14 +21,14 @@ HEADER = "X-Api-Key"
 
 
 class EngineKey(APIKeyHeader):
-    """A key of the engine with a scope."""
+    """A key of the engine with one of some scopes."""
 
     param_name = HEADER
     openapi_description = "A key made by `manage.py integrity keys --create`, or in the administration; it has scopes."
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, *scopes: str) -> None:
         super().__init__()
-        self.scope = scope
+        self.scopes = scopes
 
     def authenticate(self, request: HttpRequest, key: str | None) -> str | None:
         """The name of the actor; None, where no key was sent, leaves it to the session. Raises Refusal."""
@@ -40,20 +40,20 @@ class EngineKey(APIKeyHeader):
             count(request)
             raise Refusal(403, str(error), HEADER) from error
         count(request, record.prefix)
-        if self.scope not in record.scopes:
-            has = ", ".join(record.scopes)
-            raise Refusal(403, f"The key {record.name} lacks the scope {self.scope}; it has: {has}.", HEADER)
+        if not set(self.scopes) & set(record.scopes):
+            lacking, has = " or ".join(self.scopes), ", ".join(record.scopes)
+            raise Refusal(403, f"The key {record.name} lacks the scope {lacking}; it has: {has}.", HEADER)
         return f"key {record.name}"
 
 
 class EngineStaff(SessionAuth):
-    """Staff who are signed in and have the permission; what writes needs the CSRF token of their session as well."""
+    """Staff who are signed in and have the permission of one of some scopes; what writes needs their CSRF token too."""
 
     openapi_description = "The session of staff; unsafe methods need the header `X-CSRFToken` too."
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, *scopes: str) -> None:
         super().__init__(csrf=True)
-        self.scope = scope
+        self.scopes = scopes
 
     def authenticate(self, request: HttpRequest, key: str | None) -> str:
         """The name of the actor. Raises Refusal."""
@@ -61,16 +61,17 @@ class EngineStaff(SessionAuth):
         if user is None or not user.is_authenticated:
             count(request)
             raise Refusal(401, f"Send an API key in the header {HEADER}, or sign in to the administration.", HEADER)
-        if not may(user, self.scope):
-            lacking = ", ".join(needed(self.scope))
+        if not any(may(user, scope) for scope in self.scopes):
+            lacking = " or ".join(", ".join(needed(scope)) for scope in self.scopes)
             raise Refusal(403, f"{user.get_username()} lacks the permission {lacking}, or is not of the staff.")
         return str(user.get_username())
 
 
-def needs(scope: str) -> list[Any]:
-    """For ``auth``: a key with this scope, or staff with its permission. Raises UnknownName."""
-    needed(scope)
-    return [EngineKey(scope), EngineStaff(scope)]
+def needs(*scopes: str) -> list[Any]:
+    """For ``auth``: a key with one of these scopes, or staff with its permission. Raises UnknownName."""
+    for scope in scopes:
+        needed(scope)
+    return [EngineKey(*scopes), EngineStaff(*scopes)]
 
 
 def count(request: HttpRequest, prefix: str = "") -> None:

@@ -24,9 +24,17 @@ class Operations:
     def __init__(self, router: Router) -> None:
         self.router = router
 
-    def get(self, path: str, summary: str, *, out: Any, refuses: tuple[int, ...] = ()) -> Callable[[View], View]:
-        """What is read, by whoever may read."""
-        return self._operation("GET", path, summary, "read", {200: out}, refuses)
+    def get(
+        self,
+        path: str,
+        summary: str,
+        *,
+        out: Any,
+        scopes: tuple[str, ...] = ("read",),
+        refuses: tuple[int, ...] = (),
+    ) -> Callable[[View], View]:
+        """What is read, by whoever has one of the scopes."""
+        return self._operation("GET", path, summary, scopes, {200: out}, refuses)
 
     def post(
         self,
@@ -37,23 +45,40 @@ class Operations:
         out: Any,
         put_off: Any = None,
         refuses: tuple[int, ...] = (),
+        auth: list[Any] | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> Callable[[View], View]:
-        """What is done, by whoever has the scope. put_off: what is answered where it is left to the queue."""
+        """What is done, by whoever has the scope.
+
+        put_off: what is answered where it is left to the queue. auth: who asks, where it is not only for the scope.
+        extra: more for the document.
+        """
         answers = {200: out} | ({202: put_off} if put_off else {})
-        return self._operation("POST", path, summary, scope, answers, refuses)
+        return self._operation("POST", path, summary, (scope,), answers, refuses, auth, extra or {})
 
     def _operation(
-        self, method: str, path: str, summary: str, scope: str, answers: dict[int, Any], refuses: tuple[int, ...]
+        self,
+        method: str,
+        path: str,
+        summary: str,
+        scopes: tuple[str, ...],
+        answers: dict[int, Any],
+        refuses: tuple[int, ...],
+        auth: list[Any] | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> Callable[[View], View]:
         def add(view: View) -> View:
             return self.router.api_operation(
                 [method],
                 path,
-                auth=needs(scope),
+                auth=auth or needs(*scopes),
                 summary=summary,
-                description=f"{cleandoc(view.__doc__ or '')}\n\n{_needed(scope)}",
+                description=f"{cleandoc(view.__doc__ or '')}\n\n{_needed(scopes)}",
+                by_alias=True,
                 response=answers | refusals(401, 403, *refuses),
-                openapi_extra=WAIT | ({"responses": WAIT["responses"] | LOCATION} if 202 in answers else {}),
+                openapi_extra=WAIT
+                | ({"responses": WAIT["responses"] | LOCATION} if 202 in answers else {})
+                | (extra or {}),
             )(_refusing(view))
 
         return add
@@ -64,9 +89,10 @@ LOCATION: dict[int, Any] = {
 }
 
 
-def _needed(scope: str) -> str:
-    permissions = ", ".join(f"`{permission}`" for permission in needed(scope))
-    return f"Needs a key with the scope `{scope}`, or staff with the permission {permissions}."
+def _needed(scopes: tuple[str, ...]) -> str:
+    permissions = " or ".join(", ".join(f"`{permission}`" for permission in needed(scope)) for scope in scopes)
+    named = " or ".join(f"`{scope}`" for scope in scopes)
+    return f"Needs a key with the scope {named}, or staff with the permission {permissions}."
 
 
 def _refusing(view: View) -> View:

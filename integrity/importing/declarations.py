@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -27,10 +28,11 @@ class Feed:
     row referred to -> field of the feed, as in ``{"league": {"league_id": "league"}}``. external_id: a field with the
     provider's own number, by which a renamed row is recognised. vanished: what is written to a row that has gone from
     the feed, or KEEP; ``returned``, by default its opposite, when it is back. may_vanish: how many rows may go at once,
-    "10%" or 5. optional: fields that a row of the feed may leave out. part: (field of the feed, lookup of the target)
-    that ``only`` of an import narrows both sides by. kept: where the keys that its rows ever had are kept. file: its
-    name without suffix, where it is not the feed's. allow_triggers: triggers of others on the table that may fire; what
-    they write is not journaled.
+    "10%" or 5. optional: fields that a row of the feed may leave out. leaves: fields of the model that stay as they are
+    where the feed says nothing, NULL. part: (field of the feed, lookup of the target) that ``only`` of an import
+    narrows both sides by. kept: where the keys that its rows ever had are kept. file: its name without suffix, where it
+    is not the feed's. required: False where the import may do without its file; nothing happens to the table then.
+    allow_triggers: triggers of others on the table that may fire; what they write is not journaled.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Feed:
         returned: Mapping[str, Any] | None = None,
         may_vanish: str | int | None = None,
         optional: Sequence[str] = (),
+        leaves: Sequence[str] = (),
         part: tuple[str, str] | None = None,
         kept: Kept | None = None,
         name: str = "",
         file: str = "",
+        required: bool = True,
         allow_triggers: Sequence[str] = (),
     ) -> None:
         self.model = model
@@ -61,10 +65,12 @@ class Feed:
         self.vanished: dict[str, Any] = {} if isinstance(vanished, str) else dict(vanished)
         self.returned = self._opposite() if returned is None else dict(returned)
         self.optional = frozenset(optional)
+        self.leaves = tuple(leaves)
         self.part = part
         self.kept = kept
         self.name = name or str(model._meta.model_name)
         self.file = file or self.name
+        self.required = required
         self.allow_triggers = tuple(allow_triggers)
         self.label = self.name
 
@@ -107,6 +113,12 @@ class Feed:
         """The columns and references that the natural key is made of."""
         return [self.by_field[name] for name in self.key]
 
+    def telling(self, reference: Reference) -> list[str]:
+        """The fields of the feed that are there for this reference alone: without them it refers to nothing."""
+        shared = [source for part in self.by_field.values() if part is not reference for source in part.sources]
+        own = [source for source in reference.sources if source not in shared]
+        return own or list(reference.sources)
+
     def _opposite(self) -> dict[str, Any]:
         return {field: not value for field, value in self.vanished.items() if isinstance(value, bool)}
 
@@ -129,7 +141,7 @@ class Feed:
         if not self.key:
             yield WrongDeclaration("key= names no field", "Say by what a row is known.")
             return
-        for name in (*self.key, *filter(None, [self.external_id])):
+        for name in (*self.key, *self.leaves, *filter(None, [self.external_id])):
             if name not in self.by_field:
                 yield WrongDeclaration(
                     f"{name!r} is neither one of columns= nor one of references=", "Say which field of the feed it is."
@@ -201,6 +213,17 @@ class Import:
     def label(self) -> str:
         """``app.name``, as in commands and records."""
         return f"{self.app}.{self.name}" if self.app else self.name
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether a part of it can be imported alone."""
+        return any(feed.part for feed in self.feeds)
+
+    def given(self, names: Collection[str]) -> Import:
+        """The import of these of its feeds alone."""
+        found = copy(self)
+        found.feeds = [feed for feed in self.feeds if feed.name in names]
+        return found
 
     def feed(self, name: str) -> Feed:
         """A feed by name. Raises UsageError listing the known ones."""

@@ -97,7 +97,7 @@ def _update(writer: Writer, freed: Statement, number: Number) -> int:
     try:
         # Taken back alone: a row that is held is refused later, where it is written.
         with transaction.atomic():
-            return writer.update(freed, {number.column: number.none})
+            return writer.update(freed, {number.column: number.none}, [number.column])
     except DatabaseError as error:
         if not is_of_rows(error):
             raise

@@ -69,7 +69,7 @@ def _lookup(staged: Staged, part: Reference, alias: str) -> Statement:
 
 
 def _found(staged: Staged, part: Reference, alias: str) -> Iterator[Statement]:
-    given = joined(" OR ", (compose("{r} IS NOT NULL", r=staged.raw(s)) for s in part.sources))
+    given = joined(" OR ", (compose("{r} IS NOT NULL", r=staged.raw(s)) for s in staged.feed.telling(part)))
     found, rows = name(alias, "integrity_to"), name(alias, "integrity_rows")
     yield compose("CASE WHEN {rows} = 1 THEN {to} END AS {new}", rows=rows, to=found, new=name(f"new__{part.column}"))
     yield compose("({given}) AND {to} IS NULL AS {lost}", given=given, to=found, lost=name(f"lost__{part.column}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cached_property
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
@@ -78,15 +79,27 @@ class Diff:
         found = fetch(self.connection, compose("SELECT op, count(*) AS n FROM {d} GROUP BY op", d=self.relation))
         return {INSERT: 0, UPDATE: 0, VANISH: 0} | {row["op"]: row["n"] for row in found}
 
+    def changed(self) -> dict[str, int]:
+        """How many of the updated rows get another value in each column; columns that none does are left out."""
+        counted = [
+            compose("count(*) FILTER (WHERE {n} IS DISTINCT FROM {o}) AS {c}", n=_new(c), o=_old(c), c=name(c))
+            for c in self.sets
+        ]
+        found = fetch(
+            self.connection,
+            compose("SELECT {n} FROM {d} WHERE op = 'update'", n=joined(", ", counted), d=self.relation),
+        )
+        return {column: number for column, number in found[0].items() if number}
+
     # The join
 
     def compare(self) -> None:
         """Find what differs."""
         pk = pk_columns(self.model)
-        new = [as_statement(name("s", f"new__{c}")) for c in self.sets]
+        new: list[Part] = [self._becomes(c) for c in self.sets]
         old: list[Part] = [compose("t.{c} AS {o}", c=name(c), o=name(f"old__{c}")) for c in self.compared]
         flags: list[Part] = [name("s", flag) for flag in self.flags]
-        differs = [compose("s.{n} IS DISTINCT FROM t.{c}", n=name(f"new__{c}"), c=name(c)) for c in self.sets]
+        differs = [self._differs(c) for c in self.sets]
         flagged = [compose("s.{flag}", flag=name(flag)) for flag in self.flags]
         columns: list[Part] = [
             *(compose("t.{pk} AS {row}", pk=name(c), row=name(f"row__{c}")) for c in pk),
@@ -112,6 +125,20 @@ class Diff:
                 differs=joined(" OR ", [*differs, *flagged]),
             ),
         )
+
+    @cached_property
+    def _left(self) -> set[str]:
+        """Columns that stay as they are where the feed says nothing."""
+        return {self.feed.by_field[field].column for field in self.feed.leaves}
+
+    def _becomes(self, column: str) -> Statement:
+        parts: dict[str, Part] = {"n": name(f"new__{column}"), "c": name(column)}
+        return compose("COALESCE(s.{n}, t.{c}) AS {n}" if column in self._left else "s.{n}", **parts)
+
+    def _differs(self, column: str) -> Statement:
+        parts: dict[str, Part] = {"n": name(f"new__{column}"), "c": name(column)}
+        said = "s.{n} IS NOT NULL AND " if column in self._left else ""
+        return compose(f"({said}s.{{n}} IS DISTINCT FROM t.{{c}})", **parts)
 
     def tell_planner(self) -> None:
         """A temporary table has no statistics; those of the columns that it is joined by are enough."""
@@ -155,6 +182,14 @@ class Diff:
         needed = (*self.compared, *pk_columns(self.model))
         fields = [f.attname for f in self.model._meta.local_concrete_fields if f.column in needed]
         return from_queryset(self.target_rows().values(*fields), DEFAULT_DB_ALIAS)
+
+
+def _new(column: str) -> Part:
+    return name(f"new__{column}")
+
+
+def _old(column: str) -> Part:
+    return name(f"old__{column}")
 
 
 def _column(model: type[Any], field: str) -> str:

@@ -16,7 +16,7 @@ from integrity.importing.rejects import Rejects
 from integrity.importing.renames import match_renamed
 from integrity.importing.reports import FeedReport, ImportReport
 from integrity.importing.snapshot import Snapshots
-from integrity.importing.sources import Given
+from integrity.importing.sources import Given, UnreadableFile
 from integrity.importing.staging import Staged
 from integrity.importing.unclear import set_aside
 from integrity.importing.validation import validate
@@ -56,7 +56,7 @@ class Passing:
         self.observer.reaches("locked")
         staged = [Staged(feed, sources[feed.name], self.connection, self.rejects) for feed in self.wanted.feeds]
         for one in staged:
-            one.fill(only)
+            self._fill(one, only)
             self._of(one.feed).checked = one.count + one.unreadable
         self._refuse_unknown_part(staged, only)
         self.observer.reaches("staged")
@@ -69,11 +69,19 @@ class Passing:
         if self.writes:
             self._check_now()
             self._tell_planner()
-            self.gates.check()
+            self.report.gates = self.gates.check()
             for feed in self.wanted.feeds:
                 self.snapshots.check(feed)
                 self.snapshots.store(feed, written=self._of(feed).written, parents_renamed=self.renamed)
         self.observer.reaches("checked")
+
+    def _fill(self, staged: Staged, only: str | None) -> None:
+        try:
+            staged.fill(only)
+        except UnreadableFile as error:
+            self.report.unreadable = staged.feed.name
+            self._of(staged.feed).error = str(error)
+            raise
 
     def _check_now(self) -> None:
         """What a deferred constraint would refuse at COMMIT is refused where the row is written."""
@@ -145,7 +153,7 @@ class Passing:
         spared = {*diff.feed.allow_triggers, *our_triggers(registry)}
         for operation, done, sets in (
             (INSERT, "insert", diff.sets),
-            (UPDATE, "update", diff.sets),
+            (UPDATE, "update", list(diff.changed()) if counts[UPDATE] else []),
             (VANISH, "update", list(diff.gone)),
         ):
             if not counts[operation]:

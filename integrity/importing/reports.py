@@ -24,6 +24,8 @@ class FeedReport(RuleReport):
     rejected: int = 0
     renamed: int = 0
     """Of those updated: rows that were recognised by the provider's number and have another key now."""
+    fields: dict[str, int] = field(default_factory=dict)
+    """Of those updated: how many got another value in which field."""
 
     @property
     def written(self) -> int:
@@ -45,6 +47,10 @@ class ImportReport(Report):
     look: Report | None = None
     """What a look at rules with automatic repairs has found afterwards; None where none is concerned."""
     healed: list[Healed] = field(default_factory=list)
+    gates: list[str] = field(default_factory=list)
+    """Labels of the rules that were looked at before and after."""
+    unreadable: str = ""
+    """The name of the feed whose file could not be read."""
 
     @property
     def feeds(self) -> list[FeedReport]:
@@ -66,7 +72,8 @@ class ImportReport(Report):
         return {
             "import": self.name,
             "feeds": [
-                {"feed": feed.rule, "rows": feed.checked, **feed.numbers(), "notes": feed.notes} for feed in self.feeds
+                {"feed": feed.rule, "rows": feed.checked, **feed.numbers(), "fields": feed.fields, "notes": feed.notes}
+                for feed in self.feeds
             ],
             "rejected": [
                 {

@@ -39,8 +39,11 @@ class BadRow(str):
     __slots__ = ()
 
 
-def find(given: Path, name: str) -> Path:
-    """The file of a feed: ``given`` itself, or the one of this name in that folder. Raises UsageError."""
+def find(given: Path, name: str, *, required: bool = True) -> Path | None:
+    """The file of a feed: ``given`` itself, or the one of this name in that folder. Raises UsageError.
+
+    None for one that is not there and is not required.
+    """
     if given.is_file():
         if given.suffix.lower() not in SUFFIXES:
             raise UsageError(f"{given} ends in {given.suffix or 'nothing'}. Known: {', '.join(SUFFIXES)}.")
@@ -49,6 +52,8 @@ def find(given: Path, name: str) -> Path:
         raise UsageError(f"{given} is neither a file nor a folder.")
     found = [path for suffix in SUFFIXES if (path := given / f"{name}{suffix}").is_file()]
     if not found:
+        if not required:
+            return None
         raise UsageError(f"{given} has no file {name}{SUFFIXES[0]} (nor {', '.join(SUFFIXES[1:])}).")
     if len(found) > 1:
         raise UsageError(f"{given} has {' and '.join(path.name for path in found)}: leave one of them.")

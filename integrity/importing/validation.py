@@ -52,19 +52,22 @@ def _checks(staged: Staged) -> Iterator[_Check]:
     for part in staged.feed.by_field.values():
         in_key = part.name in staged.feed.key
         if isinstance(part, Column):
-            yield from _value_checks(staged, part.source, part.value, required=in_key or not part.value.nullable)
+            # An empty text can be part of a key, and stands for nothing where the column has no NULL; NULL cannot.
+            required = not part.value.nullable or (in_key and part.field.null)
+            yield from _value_checks(staged, part.source, part.value, required=required)
         else:
             yield from _reference_checks(staged, part, required=in_key or not part.field.null)
 
 
 def _reference_checks(staged: Staged, part: Reference, *, required: bool) -> Iterator[_Check]:
-    nulls = [compose("{raw} IS NULL", raw=staged.raw(source)) for source in part.sources]
+    telling = staged.feed.telling(part)
+    nothing = joined(" AND ", (compose("{raw} IS NULL", raw=staged.raw(source)) for source in telling))
     for source, held in part.values().items():
         raw = staged.raw(source)
         absent = compose("{raw} IS NULL", raw=raw)
         if not required:
             # All parts or none: half a key names nothing.
-            absent = compose("{absent} AND NOT ({all})", absent=absent, all=joined(" AND ", nulls))
+            absent = compose("{absent} AND NOT ({nothing})", absent=absent, nothing=nothing)
         yield _Check(source, absent, f"is missing, and {part.name} needs it", clears=False)
         if not held.is_text:
             yield _Check(source, _not_valid(staged, raw, held.type), f"is no {_called(held.type)}", clears=True)

@@ -58,6 +58,7 @@ def run_import(
     report, and nothing was written then.
     """
     sources = _sources(wanted, given)
+    wanted = wanted.given(sources)
     _refuse_usage(wanted, only, batch_size, error_budget)
     run, resumed = leases.take(
         [(feed.label, "") for feed in wanted.feeds],
@@ -89,17 +90,20 @@ def _sources(wanted: Import, given: Path | Mapping[str, Given]) -> dict[str, Giv
         if given.is_file() and len(wanted.feeds) > 1:
             names = ", ".join(f"{feed.file}.json" for feed in wanted.feeds)
             raise UsageError(f"{wanted.label} reads a folder with {names}; {given} is a file.")
-        return {feed.name: find(given, feed.file) for feed in wanted.feeds}
-    for name in given:
-        wanted.feed(name)
-    missing = [feed.name for feed in wanted.feeds if feed.name not in given]
-    if missing:
+        found = {feed.name: find(given, feed.file, required=feed.required) for feed in wanted.feeds}
+        sources: dict[str, Given] = {name: path for name, path in found.items() if path is not None}
+    else:
+        for name in given:
+            wanted.feed(name)
+        sources = {feed.name: given[feed.name] for feed in wanted.feeds if feed.name in given}
+    missing = [feed.name for feed in wanted.feeds if feed.required and feed.name not in sources]
+    if missing or not sources:
         raise UsageError(f"{wanted.label} was given nothing for its feeds {', '.join(missing)}.")
-    return {feed.name: given[feed.name] for feed in wanted.feeds}
+    return sources
 
 
 def _refuse_usage(wanted: Import, only: str | None, batch_size: int | None, error_budget: int | None) -> None:
-    if only is not None and not any(feed.part for feed in wanted.feeds):
+    if only is not None and not wanted.has_parts:
         raise UsageError(f"No feed of {wanted.label} declares a part, so that {only!r} means nothing. Leave it out.")
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"A batch has at least 1 row, not {batch_size}.")
@@ -199,6 +203,7 @@ class _Work:
     def _record(self) -> None:
         """Together with what was imported: whoever finds the run closed finds all of it."""
         with transaction.atomic():
+            self._note()
             self.rejects.store(self.run)
             for feed in self.report.feeds:
                 feed.outcomes = {name: count for name, count in feed.numbers().items() if count}
@@ -206,6 +211,13 @@ class _Work:
             records.close_run(
                 self.run, self.report.status, "; ".join(feed.error for feed in self.report.feeds if feed.error)
             )
+
+    def _note(self) -> None:
+        """Keep with the run what its results have no column for."""
+        records.hold(self.run)
+        self.run.options["changed"] = {feed.rule: feed.fields for feed in self.report.feeds if feed.fields}
+        self.run.options["gates"] = self.report.gates
+        self.run.save(update_fields=["options"])
 
     def _fail(self, error: Exception, told: str, rejects: Path | None) -> None:
         """Nothing of it was kept; why is written down."""
@@ -218,8 +230,11 @@ class _Work:
         for feed in self.report.feeds:
             feed.inserted = feed.updated = feed.unchanged = feed.deactivated = feed.renamed = feed.changes = 0
             feed.rejected = feed.skipped = self.rejects.count(feed.rule)
+            feed.fields = {}
             feed.status = statuses.REFUSED if isinstance(error, Refused) else statuses.FAILED
-        self.report.rules[0].error = self.report.error = told
+        self.report.error = told
+        if not self.report.unreadable:
+            self.report.rules[0].error = told
         if not isinstance(error, NotWritten):
             try:
                 self._tell_rejects(rejects)

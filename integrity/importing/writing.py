@@ -45,6 +45,7 @@ class Writer:
         self.held = columns(self.model._meta.db_table, self.connection)
         self.types = {column.name: Statement(column.type) for column in self.held}
         self.again: list[int] = []
+        self.changed: dict[str, int] = {}
         (self.pk,) = pk_columns(self.model)
 
     def write(self, batch_size: int, counts: Mapping[str, int]) -> None:
@@ -58,12 +59,20 @@ class Writer:
         if last > batch_size:
             run(self.connection, compose("CREATE INDEX ON {d} (seq)", d=self.diff.relation))
         self.observer.begins(self.report.rule, sum(counts.values()))
+        self.changed = self.diff.changed() if counts[UPDATE] else {}
+        rejected = len(self.diff.staged.rejects.rows)
         free_numbers(self)
         for first in range(1, last + 1, batch_size):
             self._try(first, min(first + batch_size - 1, last))
             self.observer.reaches("batch")
             self.observer.advances(self.report.rule, batch_size)
         self._try_again()
+        if len(self.diff.staged.rejects.rows) > rejected:
+            self.changed = self.diff.changed()
+        self.report.fields = {self._field(column): number for column, number in self.changed.items()}
+
+    def _field(self, column: str) -> str:
+        return next(f.name for f in self.model._meta.local_concrete_fields if f.column == column)
 
     # Batches
 
@@ -159,11 +168,12 @@ class Writer:
     # Statements
 
     def _change(self, planned: Statement) -> int:
-        sets = {column: compose("p.{new}", new=name(f"new__{column}")) for column in self.diff.sets}
-        return self.update(planned, sets | self._constants(self._stamps()))
+        # Not all columns: what no row changes need neither be checked nor fire a trigger.
+        sets = {column: compose("p.{new}", new=name(f"new__{column}")) for column in self.changed}
+        return self.update(planned, sets | self._constants(self._stamps()), self.diff.sets)
 
     def _mark(self, planned: Statement) -> int:
-        return self.update(planned, self._constants(self.diff.gone | self._stamps()))
+        return self.update(planned, self._constants(self.diff.gone | self._stamps()), list(self.diff.gone))
 
     def _stamps(self) -> dict[str, Any]:
         return filling.stamps(self.model, self.diff.sets, self.connection)
@@ -171,9 +181,8 @@ class Writer:
     def _constants(self, held: Mapping[str, Any]) -> dict[str, Statement]:
         return {c: compose("{v}::{type}", v=value(v), type=self.types[c]) for c, v in held.items()}
 
-    def update(self, planned: Statement, sets: Mapping[str, Statement]) -> int:
-        """Set columns of rows that are still as planned, and journal them. How many."""
-        compared = [column for column in self.diff.compared if column in sets]
+    def update(self, planned: Statement, sets: Mapping[str, Statement], compared: Sequence[str]) -> int:
+        """Set columns of rows that still have the compared values, and journal them. How many."""
         parts: dict[str, Part] = {"table": name(self.model._meta.db_table), "pk": name(self.pk)}
         parts["row"] = name(f"row__{self.pk}")
         seen = Statement("")

@@ -82,6 +82,7 @@ def run_import(
     *,
     only: str | None = None,
     dry_run: bool = False,
+    batch_size: int | None = None,
     error_budget: int | None = None,
     discard: bool = False,
     actor: str | None = None,
@@ -95,7 +96,8 @@ def run_import(
     files = {name: str(path) for name, path in given.items()} if isinstance(given, Mapping) else str(given)
     for name in given if isinstance(given, Mapping) else ():
         wanted.feed(name)
-    call = {"import": wanted.label, "given": files, "only": only, "error_budget": error_budget, "discard": discard}
+    call: dict[str, Any] = {"import": wanted.label, "given": files, "only": only, "discard": discard}
+    call |= {"batch_size": batch_size, "error_budget": error_budget}
     return _put_off(Run.Verb.IMPORT, call, dry_run=dry_run, actor=actor, reason=reason)
 
 

@@ -134,6 +134,7 @@ def _import(run: Run, call: dict[str, Any]) -> None:
         Path(given) if isinstance(given, str) else {name: Path(path) for name, path in given.items()},
         only=call["only"],
         dry_run=run.dry_run,
+        batch_size=call.get("batch_size"),
         error_budget=call["error_budget"],
         actor=run.actor,
         reason=run.reason,

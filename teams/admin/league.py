@@ -98,14 +98,25 @@ class MatchAdmin(Repairable):
 
     rules = ["teams.home_team_is_there", "teams.away_team_is_there"]
     strategies = REPAIRS
-    list_display = ["date", "time", "league", "home", "away", "location"]
-    list_filter = ["league", Gone.of("home_team", "away_team")]
+    list_display = ["date", "time", "league", "home", "away", "location", "is_scheduled"]
+    list_filter = ["league", "is_scheduled", Gone.of("home_team", "away_team")]
     list_select_related = ["league"]
     search_fields = ["home_text", "away_text", "location"]
     autocomplete_fields = ["league", "home_team", "away_team"]
     date_hierarchy = "date"
     ordering = ["-date", "-pk"]
-    fields = ["league", "date", "time", "home_team", "home_text", "away_team", "away_text", "location", "verdict"]
+    fields = [
+        "league",
+        "date",
+        "time",
+        "home_team",
+        "home_text",
+        "away_team",
+        "away_text",
+        "location",
+        "is_scheduled",
+        "verdict",
+    ]
     readonly_fields = ["verdict"]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Match]":
