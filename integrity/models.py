@@ -171,6 +171,25 @@ class Part(models.Model):
         return f"part {self.number} of run {self.run_id}: {self.status}"
 
 
+class ImportRuns(models.Manager["ImportRun"]):
+    """The runs that are imports."""
+
+    def get_queryset(self) -> models.QuerySet[ImportRun]:
+        return super().get_queryset().filter(verb=Run.Verb.IMPORT)
+
+
+class ImportRun(Run):
+    """An import among the models of the administration."""
+
+    objects = ImportRuns()  # type: ignore[misc]
+
+    class Meta:
+        proxy = True
+        ordering = ["-id"]
+        default_permissions = ()
+        verbose_name = "import"
+
+
 class DeclaredRule(Result):
     """A declared rule among the models of the administration; what is listed are the rules, not these rows."""
 
