@@ -2,4 +2,15 @@
 
 from integrity.admin import alerts, apikeys, changes, declared, imports, quarantine, results, runs, traces, violations
 
-__all__ = ["alerts", "apikeys", "changes", "declared", "imports", "quarantine", "results", "runs", "traces", "violations"]
+__all__ = [
+    "alerts",
+    "apikeys",
+    "changes",
+    "declared",
+    "imports",
+    "quarantine",
+    "results",
+    "runs",
+    "traces",
+    "violations",
+]

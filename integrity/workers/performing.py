@@ -88,7 +88,7 @@ def _analyze(run: Run, call: dict[str, Any]) -> None:
     from integrity.engine import analyze
 
     rules = [registry.get(label) for label in call["rules"]]
-    analyze(rules, keys=_keys(run, rules), actor=run.actor)
+    analyze(rules, keys=_keys(run, rules), actor=run.actor, reason=run.reason)
 
 
 def _repair(run: Run, call: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def _repair(run: Run, call: dict[str, Any]) -> None:
 def _verify(run: Run, _: dict[str, Any]) -> None:
     from integrity.engine import verify
 
-    verify(_of(run), actor=run.actor)
+    verify(_of(run), actor=run.actor, reason=run.reason)
 
 
 def _undo(run: Run, _: dict[str, Any]) -> None:

@@ -72,6 +72,7 @@ def test_json_is_one_object_with_the_keys_of_the_contract_and_the_feeds(tmp_path
         "deactivated": 0,
         "rejected": 1,
         "renamed": 0,
+        "fields": {},
         "notes": [],
     }
     assert told["rejected"][0]["reason"] == "is empty"
