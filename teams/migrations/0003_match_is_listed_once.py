@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.SeparateDatabaseAndState(
-            state_operations=[migrations.AddConstraint(model_name="match", constraint=CONSTRAINT)],
-            database_operations=[migrations.RunPython(add_unless_repeated, remove)],
-        )
+            state_operations=[migrations.AddConstraint(model_name="match", constraint=CONSTRAINT)]
+        ),
+        migrations.RunPython(add_unless_repeated, remove),
     ]
