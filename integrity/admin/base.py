@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from integrity.permissions import may
 from integrity.shown import moment
+from integrity.workers import queue
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -74,8 +75,10 @@ def require(request: HttpRequest, verb: str) -> None:
 
 
 def verbs_of(request: HttpRequest) -> dict[str, bool]:
-    """What somebody may do, for templates: ``may_repair`` and so on."""
-    return {f"may_{verb}": may(request.user, verb) for verb in ("analyze", "repair", "undo", "accept", "control")}
+    """What somebody may do, for templates: ``may_repair`` and so on; and whether there are workers to do it."""
+    return {"has_queue": queue.is_there()} | {
+        f"may_{verb}": may(request.user, verb) for verb in ("analyze", "repair", "undo", "accept", "control")
+    }
 
 
 def actor(request: HttpRequest) -> str:

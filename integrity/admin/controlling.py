@@ -8,11 +8,14 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from integrity import control
-from integrity.admin.base import actor, require
+from integrity import control, healing
+from integrity.admin.base import actor, require, rule_url
 from integrity.admin.consent import ReasonForm, note
+from integrity.admin.repairing import rule_or_404
 from integrity.exceptions import EngineError
 from integrity.models import Run
+from integrity.overview.kept import forget
+from integrity.standing import standing
 
 WORDS = {
     "pause": ("Pause", "It waits before its next batch until it is resumed; what it has written stays.", "is paused"),
@@ -50,4 +53,32 @@ def control_view(admin: Any, request: HttpRequest, number: int, verb: str) -> Ht
         form=form,
         button=word,
         back=back,
+    )
+
+
+def resume_automatic_view(admin: Any, request: HttpRequest, label: str) -> HttpResponse:
+    """Let a rule's automatic repair go on that waits for a person."""
+    require(request, "control")
+    rule = rule_or_404(label)
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        reason = form.cleaned_data["reason"]
+        try:
+            run = healing.resume(rule, actor=actor(request), reason=reason)
+        except EngineError as error:
+            messages.error(request, str(error))
+        else:
+            forget()
+            note(request, run, f"Resume the automatic repair of {rule.label}: {reason}")
+            messages.success(request, f"The automatic repair of {rule.label} goes on after the next scheduled look.")
+        return HttpResponseRedirect(rule_url(label))
+    now = standing(rule) if rule.automatic else None
+    return admin.page(  # type: ignore[no-any-return]
+        request,
+        "ask.html",
+        title=f"Resume the automatic repair of {rule.label}?",
+        sentences=[f"It {now.word}, because {now.why}."] if now and now.why else ["It is not waiting for anybody."],
+        form=form,
+        button="Resume",
+        back=rule_url(label),
     )

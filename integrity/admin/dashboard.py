@@ -35,6 +35,7 @@ def dashboard_context(request: HttpRequest) -> dict[str, Any]:
         "oldest": when(found.oldest),
         "forecasts": [(rule_link(rule.label), str(ahead)) for rule, ahead in found.forecasts],
         "asked_at": when(found.kept.at),
+        "waiting": [(rule_link(one.rule.label), badge(one.word), one.why) for one in found.kept.waiting],
         "cards": cards(request.user.has_perm),
         **verbs_of(request),
     }

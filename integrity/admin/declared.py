@@ -12,6 +12,7 @@ from django.urls import URLPattern, path
 
 from integrity.admin.analyzing import analyze_view
 from integrity.admin.base import Page, badge, rule_link, when
+from integrity.admin.controlling import resume_automatic_view
 from integrity.admin.dashboard import dashboard_context
 from integrity.admin.offers import described, statement_for
 from integrity.admin.repairing import repair_view, rule_or_404
@@ -26,9 +27,12 @@ from integrity.overview.standing import BROKEN, HOLDS, NOT_CHECKED
 from integrity.permissions import may
 from integrity.registry import registry
 from integrity.rules.base import SEVERITIES, Rule
+from integrity.schedule import schedule_of, sweep_of
 from integrity.shown import lasting, show
+from integrity.standing import standing as automatic_standing
+from integrity.trend import outlook
 
-LOOKS, VIOLATIONS, RESULTS = 60, 10, 15
+LOOKS, VIOLATIONS, RESULTS = 60, 10, 8
 """So many looks are drawn, so many violations and results listed, on the page of a rule."""
 STATES = (BROKEN, NOT_CHECKED, HOLDS)
 
@@ -51,6 +55,11 @@ class DeclaredRuleAdmin(Page):
             path("health/", wrap(self.health_view), name=self.page_name("health")),
             path("analyze/", wrap(lambda request: analyze_view(self, request)), name=self.page_name("analyze")),
             path("<str:label>/repair/<str:strategy>/", wrap(self.repair_view), name=self.page_name("repair")),
+            path(
+                "<str:label>/resume/",
+                wrap(lambda request, label: resume_automatic_view(self, request, label)),
+                name=self.page_name("resume"),
+            ),
         ]
         return [*ours, *super().get_urls()]
 
@@ -107,7 +116,7 @@ class DeclaredRuleAdmin(Page):
             model=rule.model._meta.label,
             line=_line(standing),
             standing=standing,
-            chart=of_points(standing.points) if standing.points else None,
+            chart=of_points(standing.points) if any(standing.trend) else None,
             offers=[described(rule, name) for name in rule.repairs],
             violations=[
                 (one, show(one.key), show(one.actual or {}), show(one.expected or {})) for one in stored[:VIOLATIONS]
@@ -125,6 +134,10 @@ class DeclaredRuleAdmin(Page):
             enforced_badge=badge(enforced.state) if enforced and enforced.state else "",
             tracked=tracked,
             sweep=Sweep.objects.filter(rule=rule.label).first() if rule.tracked else None,
+            schedule=schedule_of(rule),
+            sweep_schedule=sweep_of(rule),
+            automatic=automatic_standing(rule) if rule.automatic else None,
+            forecast=outlook(rule, standing.points),
             sql=statement_for(rule),
         )
 

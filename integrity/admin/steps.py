@@ -15,6 +15,7 @@ from integrity.admin.consent import APPLY, TRY, RepairForm, note
 from integrity.confirmed import confirm
 from integrity.exceptions import EngineError
 from integrity.models import Run
+from integrity.overview.kept import forget
 from integrity.reports import Report, rows
 from integrity.shown import counted
 from integrity.workers import queue
@@ -117,5 +118,6 @@ def _tell(request: HttpRequest, report: Report, reason: str) -> HttpResponse:
         messages.warning(request, f"{said} Something is left that this repair cannot cure.")
     else:
         messages.success(request, said)
+    forget()
     note(request, Run.objects.get(pk=report.run), f"{report.verb.capitalize()}: {rows(report.changes)}. {reason}")
     return HttpResponseRedirect(reverse("admin:integrity_run_change", args=[report.run]))

@@ -27,11 +27,15 @@ class Turn:
 
 
 def turns(standings: Iterable[Standing], *, limit: int = SHOWN) -> list[Turn]:
-    """The latest moments at which the number of a rule's violations changed, the newest first."""
-    found = [
-        Turn(standing, before, after)
-        for standing in standings
-        for before, after in pairwise(standing.points)
-        if before.violations != after.violations
-    ]
+    """The latest moments, the newest first, at which a rule began to be broken or held again; and of each rule that
+    is broken when its number last changed.
+    """
+    found = []
+    for standing in standings:
+        steps = [
+            Turn(standing, *pair) for pair in pairwise(standing.points) if pair[0].violations != pair[1].violations
+        ]
+        found += [
+            step for step in steps if step is steps[-1] or not step.before.violations or not step.after.violations
+        ]
     return sorted(found, key=lambda turn: turn.at, reverse=True)[:limit]

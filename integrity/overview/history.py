@@ -25,8 +25,8 @@ _BEFORE = """
     SELECT w.rule, l.violations, NULL::date AS day
     FROM unnest({rules}::text[]) AS w (rule) CROSS JOIN LATERAL (
         SELECT r.violations FROM integrity_result AS r JOIN integrity_run AS u ON u.id = r.run_id
-        WHERE r.rule = w.rule AND r.database = {database} AND u.started_at < {begin} AND r.violations IS NOT NULL
-            AND u.verb = 'analyze' AND u.keys IS NULL ORDER BY r.id DESC LIMIT 1
+        WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND u.started_at < {begin}
+            AND r.violations IS NOT NULL AND u.verb = 'analyze' AND u.keys IS NULL ORDER BY r.rule, r.id DESC LIMIT 1
     ) AS l
 """
 

@@ -1,4 +1,4 @@
-"""How many of the rules that the database should keep true it keeps; asked of the catalog once a minute at most."""
+"""What takes some queries for each rule, and is asked once a minute: what the database keeps, which repairs wait."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ from django.utils import timezone
 
 from integrity.health_checks import enforced
 from integrity.rules.base import Rule
+from integrity.standing import READY, standing
 
 SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An automatic repair that is left to a person: it waits, is stopped or suspended, and why."""
+
+    rule: Rule
+    word: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,7 @@ class Kept:
     installed: int | None
     declared: int
     lacking: list[str]
+    waiting: list[Waiting]
     at: datetime
 
 
@@ -29,13 +40,13 @@ _known: dict[tuple[str, ...], tuple[float, Kept]] = {}
 
 
 def kept(rules: Sequence[Rule]) -> Kept:
-    """What this process has found in the last minute, or finds now: some queries for each rule that is enforced."""
-    labels = tuple(rule.label for rule in rules if rule.enforce)
+    """What this process has found in the last minute, or finds now."""
+    labels = tuple(rule.label for rule in rules)
     known = _known.get(labels)
     if known and time.monotonic() - known[0] < SECONDS:
         return known[1]
     found = _look(rules)
-    _known.clear()
+    forget()
     _known[labels] = time.monotonic(), found
     return found
 
@@ -50,4 +61,6 @@ def _look(rules: Sequence[Rule]) -> Kept:
     installed = [state.installed for _, state in asked]
     total = None if None in installed else sum(number or 0 for number in installed)
     lacking = [check.note for check, _ in asked if check.note]
-    return Kept(total, sum(state.declared for _, state in asked), lacking, timezone.now())
+    stands = [(rule, standing(rule)) for rule in rules if rule.automatic]
+    waiting = [Waiting(rule, now.word, now.why) for rule, now in stands if now.word != READY]
+    return Kept(total, sum(state.declared for _, state in asked), lacking, waiting, timezone.now())

@@ -21,25 +21,26 @@ HOLDS, BROKEN, NOT_CHECKED = "holds", "broken", "not checked"
 LOOKS = 20
 """How many looks a trend shows."""
 
-# Since the first look that found violations after everything was found, or put, right. What an undo has brought back
-# since the last look is no more known than what was never looked at.
+# BETWEEN, and the rule in the order, leave the planner the index by rule, as in `looks`. Since when: the first look
+# that found violations after everything was found, or put, right. What an undo has brought back since the last look is
+# no more known than what was never looked at.
 _SINCE = """
     SELECT w.rule, (
         SELECT u.started_at FROM integrity_result AS r JOIN integrity_run AS u ON u.id = r.run_id
-        WHERE r.rule = w.rule AND r.database = {database} AND u.verb = 'analyze' AND u.keys IS NULL
-            AND r.status = 'violated' AND r.id > coalesce(held.id, 0) ORDER BY r.id LIMIT 1
+        WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND u.verb = 'analyze' AND u.keys IS NULL
+            AND r.status = 'violated' AND r.id > coalesce(held.id, 0) ORDER BY r.rule DESC, r.id LIMIT 1
     ) AS since, CASE WHEN last.verb = 'undo' THEN last.run_id END AS undone
     FROM unnest({rules}::text[]) AS w (rule)
     LEFT JOIN LATERAL (
         SELECT r.id FROM integrity_result AS r JOIN integrity_run AS u ON u.id = r.run_id
-        WHERE r.rule = w.rule AND r.database = {database} AND r.status IN ('clean', 'retired')
-            AND u.verb IN ('analyze', 'repair') AND u.keys IS NULL AND NOT u.dry_run ORDER BY r.id DESC LIMIT 1
+        WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND r.status IN ('clean', 'retired')
+            AND u.verb IN ('analyze', 'repair') AND u.keys IS NULL AND NOT u.dry_run ORDER BY r.rule, r.id DESC LIMIT 1
     ) AS held ON true
     LEFT JOIN LATERAL (
         SELECT r.run_id, u.verb FROM integrity_result AS r JOIN integrity_run AS u ON u.id = r.run_id
-        WHERE r.rule = w.rule AND r.database = {database} AND u.verb IN ('undo', 'analyze') AND u.keys IS NULL
-            AND NOT u.dry_run AND (u.verb = 'analyze' OR r.changes > 0)
-        ORDER BY r.id DESC LIMIT 1
+        WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND u.verb IN ('undo', 'analyze')
+            AND u.keys IS NULL AND NOT u.dry_run AND (u.verb = 'analyze' OR r.changes > 0)
+        ORDER BY r.rule, r.id DESC LIMIT 1
     ) AS last ON true
 """
 

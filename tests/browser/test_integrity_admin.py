@@ -24,7 +24,7 @@ HOME = "/admin/integrity"
 def wrong():
     """A small test world with players whose mileage does not add up."""
     test_data.load(players=50, days=20)
-    plant_faults(duplicated=3, double_counted=0, lost=1, wrong_totals=2, counted_twice=0)
+    plant_faults(duplicated=3, double_counted=0, lost=4, wrong_totals=2, counted_twice=0)
     return registry.get(RULE)
 
 
