@@ -12,7 +12,7 @@ from integrity.overview.cards import cards
 from integrity.overview.charts import of_apps, spark
 from integrity.permissions import may
 
-BROKEN_SHOWN = 12
+BROKEN_SHOWN, ALERTS_SHOWN = 12, 8
 
 
 def dashboard_context(request: HttpRequest) -> dict[str, Any]:
@@ -30,6 +30,7 @@ def dashboard_context(request: HttpRequest) -> dict[str, Any]:
         "not_checked": [(rule_link(one.rule.label), one.why) for one in found.not_checked],
         "turns": [_turn(one) for one in found.turns],
         "runs": [_run(run) for run in found.runs],
+        "alerts": [(badge(one.what), rule_link(one.rule), when(one.since)) for one in found.alerts[:ALERTS_SHOWN]],
         "imports": [_import(one) for one in found.imports],
         "since": when(found.since),
         "oldest": when(found.oldest),

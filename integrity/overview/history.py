@@ -14,12 +14,13 @@ from integrity.statement import compose, fetch, value
 
 DAYS = 30
 
+# The last look of each rule and day in one pass: the greatest pair of its number and what it found.
 _BY_DAY = """
-    SELECT DISTINCT ON (r.rule, day) r.rule, r.violations, (u.started_at AT TIME ZONE {zone})::date AS day
+    SELECT r.rule, (max(ARRAY[r.id, r.violations]))[2] AS violations, (u.started_at AT TIME ZONE {zone})::date AS day
     FROM integrity_run AS u JOIN integrity_result AS r ON r.run_id = u.id
-    WHERE u.started_at >= {begin} AND r.rule = ANY({rules}) AND r.database = {database}
-        AND r.violations IS NOT NULL AND u.verb = 'analyze' AND u.keys IS NULL
-    ORDER BY r.rule, day, r.id DESC
+    WHERE u.started_at >= {begin} AND r.database = {database} AND r.violations IS NOT NULL
+        AND u.verb = 'analyze' AND u.keys IS NULL
+    GROUP BY r.rule, day
 """
 _BEFORE = """
     SELECT w.rule, l.violations, NULL::date AS day

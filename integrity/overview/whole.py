@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from integrity.alerts.listing import given_up, states
+from integrity.alerts.models import AlertState
 from integrity.checkup import FORMULA, Check, oldest, score, worst
 from integrity.importing.known import imports
 from integrity.models import Run
@@ -29,6 +31,10 @@ class Overview:
     runs: Sequence[Run]
     imports: Sequence[LastImport]
     quarantined: int
+    alerts: Sequence[AlertState]
+    """The conditions that somebody was told of and that hold still."""
+    undelivered: int
+    """Deliveries of messages that were given up."""
     kept: Kept
     formula: str = FORMULA
 
@@ -82,7 +88,15 @@ def overview(rules: Iterable[Rule] | None = None) -> Overview:
     rules = list(registry if rules is None else rules)
     found = standings(rules)
     return Overview(
-        found, history(rules), turns(found), last_runs(), last_imports(imports), in_quarantine(), kept(rules)
+        found,
+        history(rules),
+        turns(found),
+        last_runs(),
+        last_imports(imports),
+        in_quarantine(),
+        states(),
+        given_up(),
+        kept(rules),
     )
 
 

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from integrity.alerts.models import Alert, AlertDelivery, AlertState
 from integrity.engine import accept, analyze
 from integrity.models import Change, Decision, RejectedRow, Result, Run, Severed, Snapshot, Violation
 from integrity.overview.kept import kept
@@ -53,6 +54,16 @@ def test_the_first_page_tells_what_is_broken_since_when_and_by_how_many(reader, 
     assert "not healthy since" in page
     assert "Violations by app, 30 days" in page
     assert "the mean over all checks" in page
+
+
+def test_the_first_page_tells_what_people_were_alarmed_of_and_what_did_not_arrive(reader, rule):
+    AlertState.objects.create(rule=rule.label, database="default", what="fails", since=ago(hours=2))
+    alert = Alert.objects.create(at=ago(hours=2), events=[])
+    times = {"next_attempt_at": ago(hours=1), "give_up_at": ago(hours=1)}
+    AlertDelivery.objects.create(alert=alert, channel="mail", told=[], status="failed", **times)
+    page = text(reader.get("/admin/"))
+    assert "Open alerts" in page
+    assert "1 message did not arrive and waits for a person" in page
 
 
 def test_the_first_page_says_what_was_never_looked_at(reader, rule):

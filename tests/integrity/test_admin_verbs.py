@@ -6,8 +6,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
+from integrity import Automatic
 from integrity.engine import analyze
 from integrity.models import Change, Result, Run, Violation
+from integrity.overview.kept import forget
 from integrity.repair import repair
 from integrity.workers import queue
 from integrity.workers.performing import perform
@@ -78,10 +80,18 @@ def paths(rule, violation, repaired, at_work):
         "pause": f"{HOME}run/{at_work.pk}/pause/",
         "resume": f"{HOME}run/{at_work.pk}/resume/",
         "cancel": f"{HOME}run/{at_work.pk}/cancel/",
+        "resume automatic": f"{HOME}declaredrule/{rule.label}/resume/",
     }
 
 
-NEEDED = {"verify": "analyze", "revoke": "accept", "pause": "control", "resume": "control", "cancel": "control"}
+NEEDED = {
+    "resume automatic": "control",
+    "verify": "analyze",
+    "revoke": "accept",
+    "pause": "control",
+    "resume": "control",
+    "cancel": "control",
+}
 
 
 @pytest.mark.parametrize(
@@ -341,3 +351,19 @@ def test_what_cannot_be_held_says_why(boss, repaired):
     answer = boss.post(f"{HOME}run/{repaired.pk}/pause/", WHY, follow=True)
     assert "has ended" in text(answer)
     assert not LogEntry.objects.exists()
+
+
+def test_an_automatic_repair_that_waits_is_told_and_resumed(boss, rule):
+    rule.automatic = Automatic("recompute", rows=1)
+    run = looked(rule, ago(hours=1), 5, verb="repair", status="refused")
+    Run.objects.filter(pk=run.pk).update(options={"automatic": rule.automatic.as_json()}, error="too much")
+    forget()
+    assert "Automatic repairs that wait for a person" in text(boss.get("/admin/"))
+    page = text(boss.get(f"{HOME}declaredrule/{rule.label}/change/"))
+    assert f"run {run.pk} was refused: too much" in page
+    path = f"{HOME}declaredrule/{rule.label}/resume/"
+    assert path in page
+    boss.post(path, WHY)
+    assert Run.objects.get(verb="resume").reason == "it drifted"
+    assert "wait for a person" not in text(boss.get("/admin/"))
+    assert LogEntry.objects.get().change_message.endswith(": it drifted")
