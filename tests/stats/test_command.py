@@ -155,6 +155,21 @@ def test_cleanup_is_refused_while_a_field_differs_and_says_which():
     assert RETIRED not in tables()
 
 
+def test_equal_counts_do_not_hide_a_row_that_is_missing_on_each_side():
+    world()
+    settle()
+    phase("copy")
+    execute(
+        *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in (LEGACY, CURRENT)),
+        f"DELETE FROM {LEGACY} WHERE user_id = 1",
+        f"DELETE FROM {CURRENT} WHERE user_id = 5",
+    )
+    assert len(rows(LEGACY)) == len(rows(CURRENT))
+    refused = phase("cleanup", "--yes", code=3)["rules"][0]
+    assert "3 identical, 0 modified, 1 only left, 1 only right" in refused["error"]
+    assert LEGACY in tables()
+
+
 def test_cleanup_off_a_terminal_needs_yes():
     done = phase("cleanup", code=2)
     assert "puts the table core_stats_corestat aside" in done["error"]

@@ -1,12 +1,15 @@
 """One's own stats by the API, on the page and in the administration, and never those of somebody else."""
 
 import json
+import re
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.urls import URLResolver, get_resolver
 
+from stats.changing import change
 from stats.columns import CHANGEABLE
 from stats.models import CoreStat, FallbackReads, StatHistory
 from stats.reading import fallbacks, stats_of
@@ -129,6 +132,46 @@ def test_nobody_changes_what_belongs_to_somebody_else(ann, bob):
     assert not StatHistory.objects.filter(user=bob).exists()
     assert client.get(f"/api/stats/{bob.pk}").status_code == 404
     assert client.get(f"/stats/{bob.pk}/").status_code == 404
+
+
+def routes(patterns, before=""):
+    """Every address of the site, and under which name Django knows it."""
+    for pattern in patterns:
+        path = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, path)
+        else:
+            yield path, pattern.name
+
+
+def routes_of_stats():
+    found = [path for path, _ in routes(get_resolver().url_patterns) if path.startswith(("stats/", "admin/stats/"))]
+    return found + [path for path, _ in routes(get_resolver().url_patterns) if path.startswith("api/stats")]
+
+
+def test_no_route_shows_or_changes_what_belongs_to_somebody_else(ann, bob):
+    """Whoever adds one meets this test: it goes through all that there are."""
+    change(bob, {"charisma": 97}, by="bob", reason="known to bob alone")
+    before, found = rows(CURRENT)[bob.pk], CoreStat.objects.get(user=bob)
+    paths = ["/" + re.sub("<[^>]*>", str(found.pk), route) for route in routes_of_stats()]
+    assert {"/stats/", "/api/stats/me", f"/admin/stats/corestat/{found.pk}/change/", "/admin/stats/stathistory/"} <= {
+        *paths
+    }
+    form = {"stat": "wisdom", "value": 60, "strength": 60, "reason": "x", "user": bob.pk, "_selected_action": found.pk}
+    form |= {"action": "delete_selected", "post": "yes"}
+    for staff in (False, True):
+        ann.is_staff = staff
+        ann.save()
+        for path in paths:
+            client = signed_in(ann)
+            answers = [client.get(path, {"user": bob.pk, "id": found.pk}), client.post(path, form)]
+            answers += [patch(client, {"strength": 60, "reason": "x", "user": bob.pk})] if "api" in path else []
+            for answer in answers:
+                assert answer.status_code < 500, path
+                assert "known to bob alone" not in answer.content.decode(), path
+                assert not re.search(r"[>: ]97[<, }]", answer.content.decode()), path
+    assert rows(CURRENT)[bob.pk] == before
+    assert StatHistory.objects.filter(user=bob).count() == 1
 
 
 @pytest.mark.parametrize("model", ["corestat", "stathistory", "fallbackreads"])

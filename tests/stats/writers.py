@@ -27,13 +27,13 @@ PASSING = (errors.DeadlockDetected, errors.LockNotAvailable, errors.Serializatio
 
 
 class Writer:
-    """Random work on one table."""
+    """Random work on one table: updates of one column, and inserts and deletes of users who had no stats at first."""
 
-    def __init__(self, table: str, column: str, seed: int, users: int) -> None:
+    def __init__(self, table: str, column: str, seed: int, users: int, newcomers: int = NEWCOMERS) -> None:
         self.table, self.column, self.users = table, column, users
-        self.random = random.Random(seed)
-        first = users + 1 + NEWCOMERS * [column for _, column in WORK].index(column)
-        self.newcomers = range(first, first + NEWCOMERS)
+        self.random = random.Random(f"{seed} {column}")
+        first = users + 1 + newcomers * [column for _, column in WORK].index(column)
+        self.newcomers = range(first, first + newcomers)
         self.acknowledged: dict[int, tuple[int | None, float]] = {}
         self.written, self.passed, self.gone = 0, 0, False
 
@@ -58,8 +58,11 @@ class Writer:
         done: dict[int, int | None] = {}
         for user in chosen:
             held = self.random.randint(1, 100)
-            statement = "UPDATE {table} SET {column} = %s, updated_at = clock_timestamp() WHERE user_id = %s"
-            if own.execute(self._over(statement), (held, user)).rowcount:
+            # What is as it was is no change: nothing tells the other table of it.
+            statement = (
+                "UPDATE {table} SET {column} = %s, updated_at = clock_timestamp() WHERE user_id = %s AND {column} <> %s"
+            )
+            if own.execute(self._over(statement), (held, user, held)).rowcount:
                 done[user] = held
         return done
 
