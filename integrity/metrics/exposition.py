@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from integrity.importing.known import imports
 from integrity.metrics.rules import of_rules
-from integrity.metrics.runs import of_imports, of_queue, of_runs
+from integrity.metrics.runs import of_alerts, of_imports, of_queue, of_runs
 from integrity.registry import registry
 
 
@@ -25,6 +25,7 @@ class Records(Collector):
         yield from of_runs()
         yield from of_imports(declared)
         yield from of_queue()
+        yield from of_alerts()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is read where a registry only asks for names."""

@@ -1,4 +1,4 @@
-"""Runs: how many, how long, which are open; what they wrote; how imports went; what waits in the queue."""
+"""Runs: how many, how long, which are open; what they wrote; imports, the queue, messages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.utils import timezone
 from prometheus_client.core import Metric
 
 from integrity import statuses
+from integrity.alerts.models import AlertDelivery
 from integrity.importing.declarations import Import
 from integrity.metrics.families import counter, gauge, seconds, summary
 from integrity.models import RejectedRow, Result, Run
@@ -99,3 +100,12 @@ def of_queue() -> Iterable[Metric]:
     oldest: datetime | None = due.annotate(due=Coalesce("scheduled_at", put)).aggregate(oldest=Min("due"))["oldest"]
     lag = (now - oldest).total_seconds() if oldest else 0.0
     yield gauge("queue_lag_seconds", "How long the job has waited that waits the longest.", (), [((), lag)])
+
+
+def of_alerts() -> Iterable[Metric]:
+    """What people are told of."""
+    deliveries = AlertDelivery.objects.order_by().values_list("status").annotate(number=Count("pk"))
+    yield gauge(
+        "alert_deliveries", "Messages to channels by what became of them.", ("status",),
+        (((status,), number) for status, number in deliveries),
+    )  # fmt: skip

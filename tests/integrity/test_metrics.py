@@ -14,6 +14,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from integrity import Always
+from integrity.alerts.models import Alert, AlertDelivery
 from integrity.apikeys import create_key, revoke_key
 from integrity.engine import analyze
 from integrity.metrics.exposition import exposition
@@ -155,6 +156,14 @@ def test_a_job_that_is_not_due_does_not_wait(positive):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE procrastinate_jobs SET scheduled_at = %s", [timezone.now() + timedelta(hours=1)])
     assert of(read(), "integrity_queue_lag_seconds") == 0
+
+
+def test_messages_that_nobody_got_are_counted():
+    alert = Alert.objects.create(at=timezone.now(), events=[])
+    AlertDelivery.objects.create(
+        alert=alert, channel="mail", told=[], status="failed", next_attempt_at=alert.at, give_up_at=alert.at
+    )
+    assert of(read(), "integrity_alert_deliveries", status="failed") == 1
 
 
 def test_reading_costs_as_many_queries_however_much_is_recorded(positive):
