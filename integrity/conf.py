@@ -22,6 +22,12 @@ class Conf:
     """How long a batch, and so its row locks, should last."""
     WINDOW_KEYS: int = 100_000
     """Keys that a repair holds in memory between two looks at the whole table."""
+    PART_KEYS: int = 10_000
+    """Violating keys of a part of a repair that workers share; one with fewer in all is not divided."""
+    PART_ROWS: int = 500_000
+    """Rows of a part of an analysis that workers share."""
+    PART_ATTEMPTS: int = 5
+    """How often a part is begun that workers die of, or that fails, before it is given up."""
     LOCK_TIMEOUT_MS: int = 400
     """How long a row is waited for while no other is held, and eight times as long as anything else. Well below
     PostgreSQL's deadlock_timeout (1 s), so that in a circle of waits the repair gives up and never the user.

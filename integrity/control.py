@@ -35,6 +35,8 @@ def _ask(number: int, asked: Run.Asked, actor: str | None) -> Run:
     run = get_run(number)
     if asked == Run.Asked.CANCEL and _cancelled_in_queue(run, actor):
         return run
+    if run.shared:
+        return _ask_workers(run, asked, actor)
     if run.verb not in IN_BATCHES:
         raise UsageError(f"Run {number} ({run.verb}) does not work in batches, between which it could be held.")
     # Only while it is at work, and never back from a cancel: it may have ended meanwhile.
@@ -45,6 +47,27 @@ def _ask(number: int, asked: Run.Asked, actor: str | None) -> Run:
         run.refresh_from_db()
         raise UsageError(_why_not(run, asked))
     run.refresh_from_db()
+    events.asked(run)
+    return run
+
+
+def _ask_workers(run: Run, asked: Run.Asked, actor: str | None) -> Run:
+    """All who work on a part do it before their next batch; parts that nobody has begun wait, or are not begun."""
+    from integrity.workers import parts
+
+    with transaction.atomic():
+        # Whoever leaves a part meanwhile waits for this row, or we wait for them.
+        run = Run.objects.select_for_update(no_key=True).get(pk=run.pk)
+        paused = run.asked == Run.Asked.PAUSE
+        refused = run.status != statuses.RUNNING or run.asked == Run.Asked.CANCEL
+        if refused or (asked == Run.Asked.NOTHING and not paused):
+            raise UsageError(_why_not(run, asked))
+        run.asked, run.asked_by = asked, actor or default_actor()
+        run.save(update_fields=["asked", "asked_by"])
+        if asked == Run.Asked.CANCEL:
+            parts.cancel_waiting(run.pk)
+        if asked != Run.Asked.PAUSE:
+            parts.call_for_rest(run.pk)
     events.asked(run)
     return run
 

@@ -67,7 +67,7 @@ def analyze(
     observer.begins("analyze", len(chosen))
     for rule in chosen:
         scope = Scope.of(scopes.get(rule.label))
-        report.rules.append(_analyze_one(rule, run, scope, sample, observer, changed=changed))
+        report.rules.append(analyze_one(rule, run, scope, sample, observer, changed=changed))
         observer.advances(rule.label)
     records.close_run(run, report.status)
     return report
@@ -113,7 +113,7 @@ def verify(
     observer.begins("verify", len(rules))
     for rule in rules:
         scope = Scope() if rule.label in whole else _concerned(rule, of, models, connection)
-        report.rules.append(_analyze_one(rule, run, scope, sample, observer))
+        report.rules.append(analyze_one(rule, run, scope, sample, observer))
         observer.advances(rule.label)
     records.close_run(run, report.status)
     return report
@@ -185,9 +185,10 @@ def get_run(number: int) -> Run:
     return found
 
 
-def _analyze_one(
+def analyze_one(
     rule: Rule, run: Run, scope: Scope, sample: int, observer: Observer, *, changed: bool = False
 ) -> RuleReport:
+    """Look at one rule within a run, and write down what was found. Raises LostRun."""
     report = RuleReport(rule.label)
     started = time.perf_counter()
 

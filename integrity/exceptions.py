@@ -52,6 +52,10 @@ class Cancelled(EngineError):
     """Somebody has asked this run to end before its next batch."""
 
 
+class Paused(EngineError):
+    """Somebody has paused this run; whoever works on a part of it leaves that to be taken again."""
+
+
 class LostRun(Refused):
     """This process was declared dead and another one took its run over."""
 

@@ -19,7 +19,7 @@ from psycopg.errors import LockNotAvailable
 from integrity import records, statuses
 from integrity.conf import conf
 from integrity.exceptions import RunInProgress
-from integrity.models import Result, Run
+from integrity.models import Part, Result, Run
 
 LAST_BATCH_MS = 5_000
 """How long the open transaction of a run that is not heard of is waited for."""
@@ -69,6 +69,12 @@ def refuse_held(labels: Sequence[str]) -> None:
 
 def _refuse_living(runs: Iterable[Run], labels: Sequence[str]) -> None:
     for run in runs:
+        if run.shared:
+            raise RunInProgress(
+                f"Run {run.pk} ({run.verb} by {run.actor}) is shared by worker processes and has been working on"
+                f" {', '.join(labels)} for {_age(run)}. See: manage.py integrity runs {run.pk}; to end it: manage.py"
+                f" integrity cancel {run.pk}"
+            )
         if not is_dead(run):
             raise RunInProgress(
                 f"{_named(run)} has been working on {', '.join(labels)} for {_age(run)}. Wait for it, or end that"
@@ -117,8 +123,14 @@ def abandon(run: Run) -> None:
     records.close_run(run, statuses.FAILED, message)
 
 
-def is_dead(run: Run) -> bool:
-    """Not heard of for long, or its process is gone from this machine; a number in use again only delays that."""
+def is_dead(run: Run | Part) -> bool:
+    """Not heard of for long, or its process is gone from this machine; a number in use again only delays that.
+
+    A run that workers share has no process whose end would be its own: it waits for the next of them.
+    """
+    if isinstance(run, Run) and run.shared:
+        return False
+    assert run.heartbeat_at is not None
     if run.host == socket.gethostname() and not _process_exists(run.pid):
         return True
     return timezone.now() - run.heartbeat_at > timedelta(seconds=conf().HEARTBEAT_SECONDS)
@@ -140,12 +152,12 @@ def _age(run: Run) -> str:
 
 
 class Heartbeat:
-    """Tells on a connection of its own that a run lives, also while one long statement runs."""
+    """Tells on a connection of its own that a run, or a part of one, lives, also while one long statement runs."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, held: Run | Part) -> None:
+        self.held = held
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat of run {run.pk}", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat of {held}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -156,7 +168,8 @@ class Heartbeat:
         self._thread.join(timeout=5)
 
     def _beat(self) -> None:
-        mine = Run.objects.filter(pk=self.run.pk, token=self.run.token, status=statuses.RUNNING)
+        held = type(self.held)._base_manager
+        mine = held.filter(pk=self.held.pk, token=self.held.token, status=statuses.RUNNING)
         try:
             while not self._stop.wait(conf().HEARTBEAT_SECONDS / 4):
                 try:

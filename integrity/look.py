@@ -17,7 +17,7 @@ from integrity.rules.comparison import Tolerance, differs
 from integrity.rules.derived import Derived
 from integrity.schema import missing_tables
 from integrity.scope import Scope
-from integrity.statement import Part, Statement, compose, fetch, joined, name, value
+from integrity.statement import Part, Statement, compose, fetch, from_queryset, joined, name, value
 
 _ALL = Statement("v.*")
 
@@ -65,21 +65,24 @@ def plan_as(rule: Rule, cursor: Any) -> None:
 
 def _counted(rule: Rule, scope: Scope, using: str, limit: int, columns: Part = _ALL) -> Statement:
     """Population, exact count and the lowest keys in one statement, and so of one moment."""
-    sorts = [
-        compose("count(*) FILTER (WHERE {condition}) OVER () AS {count},", condition=c, count=name(f"count__{sort}"))
-        for sort, c in rule.counts().items()
-    ]
     return compose(
         "SELECT checked.checked, found.* FROM ({population}) AS checked LEFT JOIN ("
         "SELECT count(*) OVER () AS violations, {sorts} {columns} FROM ({violations}) AS v ORDER BY {key} LIMIT {limit}"
         ") AS found ON true",
-        sorts=joined(" ", sorts),
+        sorts=joined("", (compose("{sort}, ", sort=sort) for sort in _sorts(rule))),
         columns=columns,
         population=rule.population(scope, using),
         violations=rule.violations(scope, using),
         key=joined(", ", (name("v", f"key__{key.name}") for key in rule.key_fields)),
         limit=value(limit),
     )
+
+
+def _sorts(rule: Rule) -> list[Statement]:
+    return [
+        compose("count(*) FILTER (WHERE {condition}) OVER () AS {count}", condition=c, count=name(f"count__{sort}"))
+        for sort, c in rule.counts().items()
+    ]
 
 
 def finding(rule: Rule, row: dict[str, object]) -> Finding:
@@ -119,6 +122,49 @@ def keys_in(rule: Rule, scope: Scope, using: str, limit: int) -> tuple[list[Key]
     keys = [tuple(row[part] for part in parts) for row in rows if row["violations"]]
     counts = {sort: rows[0][f"count__{sort}"] or 0 for sort in rule.counts()}
     return keys, rows[0]["violations"] or 0, rule.total(rows[0]["checked"], counts)
+
+
+def cuts(rule: Rule, scope: Scope, using: str, size: int) -> tuple[list[Key], int, int]:
+    """Every so many-th of the keys that break a rule, how many break it, and out of how many."""
+    keys = joined(", ", (name("v", f"key__{key.name}") for key in rule.key_fields))
+    statement = compose(
+        "SELECT checked.checked, found.* FROM ({population}) AS checked LEFT JOIN (SELECT * FROM ("
+        "SELECT {keys}, row_number() OVER (ORDER BY {keys}) AS place, count(*) OVER () AS violations, {sorts}"
+        " FROM ({violations}) AS v) AS v WHERE place %% {size} = 0 OR place = violations ORDER BY place"
+        ") AS found ON true",
+        keys=keys,
+        sorts=joined(", ", _sorts(rule)) if rule.counts() else Statement("0 AS sorts"),
+        population=rule.population(scope, using),
+        violations=rule.violations(scope, using),
+        size=value(size),
+    )
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        plan_as(rule, cursor)
+        rows = fetch(connections[using], statement)
+    parts = [f"key__{key.name}" for key in rule.key_fields]
+    counts = {sort: rows[0][f"count__{sort}"] or 0 for sort in rule.counts()}
+    found = [row for row in rows if row["violations"]]
+    # The last part goes on to the end of the table: who breaks the rule there by then is repaired as well.
+    between = [tuple(row[part] for part in parts) for row in found[:-1]]
+    return between, rows[0]["violations"] or 0, rule.total(rows[0]["checked"], counts)
+
+
+def row_cuts(rule: Rule, using: str, size: int) -> tuple[list[Key], int]:
+    """Every so many-th key of the rows that a rule speaks about, and how many rows there are."""
+    keys = [key.name for key in rule.key_fields]
+    rows = rule.model._base_manager.using(using).order_by()
+    rows = (rows.filter(rule.where) if rule.where else rows).values_list(*keys)
+    selected = joined(", ", (name(str(key.column)) for key in rule.key_fields))
+    statement = compose(
+        "SELECT * FROM (SELECT r.*, row_number() OVER (ORDER BY {keys}) AS place, count(*) OVER () AS rows"
+        " FROM ({rows}) AS r) AS r WHERE place %% {size} = 0 OR place = rows ORDER BY place",
+        keys=selected,
+        rows=from_queryset(rows, using),
+        size=value(size),
+    )
+    found = fetch(connections[using], statement)
+    total = found[-1]["rows"] if found else 0
+    return [tuple(list(row.values())[: len(keys)]) for row in found[:-1]], total
 
 
 def keys_beyond(rule: Derived, least: Tolerance, scope: Scope, using: str) -> list[Key]:

@@ -159,7 +159,8 @@ class Part(models.Model):
     error = models.TextField(blank=True)
 
     class Meta:
-        ordering = ["run", "number"]
+        # Not "run": that joins the row of the run, which a lock of the part would then take along.
+        ordering = ["run_id", "number"]
         indexes = [
             models.Index(
                 fields=["run"], condition=Q(status__in=[statuses.WAITING, statuses.RUNNING]), name="integrity_part_open"

@@ -34,6 +34,7 @@ def repair(
     of: Run | None = None,
     automatic: Automatic | None = None,
     sample: int = 20,
+    shares: bool = False,
     observer: Observer | None = None,
 ) -> Report:
     """Repair rules, those first whose rows others follow.
@@ -42,8 +43,9 @@ def repair(
     or by label; a rule that is not named is repaired whole. dry_run: the same path, each batch rolled back.
     wider: by label, what a door has seen around ``keys`` and leaves alone; it counts in the report and in the records.
     max_affected: "30%" or "5000", opens the brake. of: the run that found what is repaired. automatic: nobody has asked
-    for it, and no more than this may be written. A run that a dead process left is gone on with when the same work is
-    asked for.
+    for it, and no more than this may be written. shares: one rule of which many keys are to be repaired is left to
+    worker processes, part by part; the report then is that of a run that has only begun. A run that a dead process left
+    is gone on with when the same work is asked for.
 
     Raises UsageError, RunInProgress and LostRun; what else goes wrong is in the report and its status.
     """
@@ -72,12 +74,16 @@ def repair(
         | ({AUTOMATIC: automatic.as_json()} if automatic else {}),
     )
     report = Report(run.pk, run.verb, dry_run=dry_run, resumed=resumed)
+    divides = shares and not (dry_run or chosen or automatic) and len(jobs) == 1
     with leases.Heartbeat(run):
         for position, job in enumerate(jobs):
             later = [rule for rule, _, _ in jobs[position + 1 :]]
             scope = Scope.of(chosen.get(job[0].label))
-            work_on = _work(job)(job, Holding(run), scope, brake, later, observer or Observer(), sample)
+            kind = _work(job, divides=divides)
+            work_on = kind(job, Holding(run), scope, brake, later, observer or Observer(), sample)
             report.rules.append(work_on.perform((wider or {}).get(job[0].label)))
+            if run.shared:
+                return report
             if report.rules[-1].status in (statuses.FAILED, statuses.REFUSED):
                 _leave_out(report, run, jobs[position + 1 :])
                 break
@@ -89,13 +95,17 @@ def _rebuilds(job: Job) -> bool:
     return any(step.whole for step in job[2])
 
 
-def _work(job: Job) -> type[RuleRepair]:
-    """Rows in batches, or a whole table."""
-    if not _rebuilds(job):
-        return RuleRepair
-    from integrity.rebuild import TableRebuild
+def _work(job: Job, *, divides: bool) -> type[RuleRepair]:
+    """Rows in batches, here or by worker processes, or a whole table."""
+    if _rebuilds(job):
+        from integrity.rebuild import TableRebuild
 
-    return TableRebuild
+        return TableRebuild
+    if divides:
+        from integrity.workers.dividing import RepairDivision
+
+        return RepairDivision
+    return RuleRepair
 
 
 def _refuse_keys(job: Job, chosen: Mapping[str, Sequence[Key]]) -> None:

@@ -113,7 +113,7 @@ class RuleRepair:
         require_declared({*self.rule.reads(), *self.models}, self.connection)
         sweep({model._meta.db_table for model in self.models}, self.run, self.connection)
         self._prepare()
-        whole = {rule: _count_whole(rule) for rule in self._whole_rules()}
+        whole = {rule: count_whole(rule) for rule in self._whole_rules()}
         try:
             self._passes()
         except Cancelled as asked:
@@ -304,7 +304,7 @@ class RuleRepair:
         if self.run.dry_run or not self.report.changes:
             return
         for rule, count in before.items():
-            now = _count_whole(rule)
+            now = count_whole(rule)
             if now > count:
                 self.report.status = statuses.PARTIAL
                 told = (
@@ -329,7 +329,8 @@ def _sortable(key: Key) -> tuple[tuple[str, Any], ...]:
     return tuple((type(part).__name__, part) for part in key)
 
 
-def _count_whole(rule: Rule) -> int:
+def count_whole(rule: Rule) -> int:
+    """How many rows break a rule now."""
     found = RuleReport(rule.label)
     look(rule, Scope(), DEFAULT_DB_ALIAS, found)
     return found.violations or 0

@@ -15,6 +15,23 @@ def perform(run: int) -> str:
     return perform_run(run)
 
 
+@app.task(name="integrity.work_on", queue=QUEUE)
+def work_on(part: int) -> None:
+    """A part of a run that workers share."""
+    from integrity.workers.working import work_on as work
+
+    work(part)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="integrity.sweep", queue=QUEUE, queueing_lock="integrity sweep")
+def sweep(timestamp: int) -> str:
+    """What nobody works on although somebody should."""
+    from integrity.workers.sweeping import sweep as look_after
+
+    return str(look_after())
+
+
 @app.periodic(cron="* * * * *")
 @app.task(name="integrity.run_due", queue=QUEUE, queueing_lock="integrity schedules")
 def run_due(timestamp: int) -> str:

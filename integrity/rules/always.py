@@ -39,6 +39,10 @@ class Always(Rule):
     def paths(self) -> list[Path]:
         return [resolve(self.model, lookup) for lookup in lookups(self.condition)]
 
+    @property
+    def divisible(self) -> bool:
+        return True
+
     def problems(self) -> Iterable[WrongDeclaration]:
         if nodes_of(self.condition):
             yield WrongDeclaration(

@@ -153,6 +153,11 @@ class Rule(ABC):
         """
         return None
 
+    @property
+    def divisible(self) -> bool:
+        """True where looking at a stretch of its keys costs as much as there are rows in it, and no more."""
+        return False
+
     keys_may_be_null: ClassVar[bool] = False
     planner: ClassVar[Mapping[str, str]] = {}
     """Settings of PostgreSQL's planner for a look at whole tables."""

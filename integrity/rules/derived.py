@@ -97,6 +97,10 @@ class Derived(Rule):
     def reads_whole(self) -> tuple[type[Model], ...]:
         return tuple(model for node in self.nodes() if isinstance(node, PerKey) for model in node.reads)
 
+    @property
+    def divisible(self) -> bool:
+        return not self.reads_whole()
+
     def nodes(self) -> list[Any]:
         """The aggregates of all expressions."""
         return [node for expression in self.equals.values() for node in nodes_of(expression)]

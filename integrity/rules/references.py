@@ -92,6 +92,10 @@ class References(Rule):
     def reads_whole(self) -> tuple[type[Model], ...]:
         return tuple(self._models()) if self.generic is not None else ()
 
+    @property
+    def divisible(self) -> bool:
+        return not self.reads_whole()
+
     def problems(self) -> Iterable[WrongDeclaration]:
         if self.generic is None and self.types:
             yield WrongDeclaration(

@@ -28,11 +28,19 @@ CALL = "call"
 """In the options of a run: what its verb is to be called with."""
 
 
-def analyze(rules: Iterable[Rule], *, keys: Keys = None, actor: str | None = None, reason: str = "") -> Run:
-    """Put an analysis off."""
+def analyze(
+    rules: Iterable[Rule],
+    *,
+    keys: Keys = None,
+    using: str = DEFAULT_DB_ALIAS,
+    actor: str | None = None,
+    reason: str = "",
+) -> Run:
+    """Put an analysis off. Large tables are divided among the workers."""
     chosen = list(rules)
     kept = stored(chosen, by_label(chosen, keys))
-    return _put_off(Run.Verb.ANALYZE, {"rules": [rule.label for rule in chosen]}, keys=kept, actor=actor, reason=reason)
+    call = {"rules": [rule.label for rule in chosen]}
+    return _put_off(Run.Verb.ANALYZE, call, database=using, keys=kept, actor=actor, reason=reason)
 
 
 def repair(
@@ -44,7 +52,7 @@ def repair(
     actor: str | None = None,
     reason: str = "",
 ) -> Run:
-    """Put a repair, or its dry run, off."""
+    """Put a repair, or its dry run, off. One rule of which many keys break it is divided among the workers."""
     Brake.declared(max_affected)
     chosen = [(rule, rule.strategy(strategy)[0]) for rule, strategy in work]
     rules = [rule for rule, _ in chosen]
@@ -112,13 +120,12 @@ def _put_off(verb: Run.Verb, call: dict[str, Any], *, actor: str | None, **field
             verb=verb,
             status=statuses.QUEUED,
             actor=actor or records.default_actor(),
-            database=DEFAULT_DB_ALIAS,
             options={CALL: call, "columns": {}, "triggers": []},
             host=socket.gethostname(),
             pid=os.getpid(),
             started_at=now,
             heartbeat_at=now,
-            **fields,
+            **{"database": DEFAULT_DB_ALIAS, **fields},
         )
         queue.put("perform", [{"run": run.pk}], [f"integrity run {run.pk}"])
     events.put_off(run)

@@ -28,6 +28,7 @@ def perform(number: int) -> str:
     """
     run = _claim(number)
     if run is None:
+        _discard(number)
         return "left alone"
     try:
         with leases.Heartbeat(run), records.beginning(run):
@@ -41,8 +42,7 @@ def perform(number: int) -> str:
     except Exception as error:
         logger.exception("Run %s could not be performed", number, extra={"action": "failed", "run": number})
         _end(number, statuses.FAILED, f"{type(error).__name__}: {sentence(error)}")
-    finally:
-        _discard(run.options[CALL])
+    _discard(number)
     return str(Run.objects.values_list("status", flat=True).get(pk=number))
 
 
@@ -72,7 +72,10 @@ def _end(number: int, status: str, told: str) -> None:
             records.end_run(run, status, told)
 
 
-def _discard(call: dict[str, Any]) -> None:
+def _discard(number: int) -> None:
+    """Remove the files of a run that is over, where that was asked for; whoever took it over still reads them."""
+    run = Run.objects.exclude(status__in=[statuses.QUEUED, statuses.RUNNING]).filter(pk=number).first()
+    call = run.options.get(CALL, {}) if run else {}
     given = call.get("given") if call.get("discard") else None
     for path in map(Path, given.values() if isinstance(given, dict) else [given] if given else []):
         if path.is_dir():
@@ -86,9 +89,12 @@ def _discard(call: dict[str, Any]) -> None:
 
 def _analyze(run: Run, call: dict[str, Any]) -> None:
     from integrity.engine import analyze
+    from integrity.workers.dividing import divide_analysis
 
     rules = [registry.get(label) for label in call["rules"]]
-    analyze(rules, keys=_keys(run, rules), actor=run.actor, reason=run.reason)
+    if run.keys is None and divide_analysis(rules, run):
+        return
+    analyze(rules, keys=_keys(run, rules), using=run.database, actor=run.actor, reason=run.reason)
 
 
 def _repair(run: Run, call: dict[str, Any]) -> None:
@@ -100,6 +106,7 @@ def _repair(run: Run, call: dict[str, Any]) -> None:
         keys=_keys(run, [rule for rule, _ in work]),
         dry_run=run.dry_run,
         max_affected=call["max_affected"],
+        shares=True,
         actor=run.actor,
         reason=run.reason,
     )

@@ -33,39 +33,46 @@ def require() -> None:
         raise UsageError(NEEDED)
 
 
-def put(task: str, calls: Sequence[Mapping[str, Any]], locks: Sequence[str]) -> None:
+def put(task: str, calls: Sequence[Mapping[str, Any]], locks: Sequence[str], *, seconds: int = 0) -> int:
     """Jobs of one task, in the transaction that is open on the default database.
 
     locks: for each job a word that no other job which waits may have. One that waits already is left as it is.
+    seconds: not before then. Returns how many are new.
     """
     require()
     from procrastinate.contrib.django import app
-    from procrastinate.contrib.django.django_connector import DjangoConnector
     from procrastinate.contrib.django.models import ProcrastinateJob
-    from procrastinate.manager import JobManager
 
-    # In a worker the app of procrastinate has a connection of its own, which knows nothing of our transaction.
-    manager = JobManager(DjangoConnector(DEFAULT_DB_ALIAS))
     waiting = set(
         ProcrastinateJob.objects.filter(queueing_lock__in=locks, status="todo").values_list("queueing_lock", flat=True)
     )
+    later: Any = {"schedule_in": {"seconds": seconds}} if seconds else {}
     jobs = [
-        app.configure_task(f"integrity.{task}", queue=QUEUE, queueing_lock=lock).make_new_job(**call)
+        app.configure_task(f"integrity.{task}", queue=QUEUE, queueing_lock=lock, **later).make_new_job(**call)
         for call, lock in zip(calls, locks, strict=True)
         if lock not in waiting
     ]
-    if jobs:
-        _put(jobs, manager)
+    return _put(jobs) if jobs else 0
 
 
-def _put(jobs: list[Any], manager: Any) -> None:
+def manager() -> Any:
+    """What puts jobs into the queue on Django's own connection.
+
+    In a worker the app of procrastinate has a connection of its own, which knows nothing of our transaction.
+    """
+    from procrastinate.contrib.django.django_connector import DjangoConnector
+    from procrastinate.manager import JobManager
+
+    return JobManager(DjangoConnector(DEFAULT_DB_ALIAS))
+
+
+def _put(jobs: list[Any]) -> int:
     from procrastinate.exceptions import AlreadyEnqueued
 
     try:
         with transaction.atomic():
-            manager.batch_defer_jobs(jobs)
+            manager().batch_defer_jobs(jobs)
     except AlreadyEnqueued:
         # Somebody was faster with one of them.
-        if len(jobs) > 1:
-            for job in jobs:
-                _put([job], manager)
+        return sum(_put([job]) for job in jobs) if len(jobs) > 1 else 0
+    return len(jobs)

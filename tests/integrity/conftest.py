@@ -2,6 +2,8 @@
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection, connections
+from procrastinate.contrib.django import app
 
 from tests.integrity.processes import serving
 
@@ -39,3 +41,15 @@ def boss(client, django_user_model):
     """Somebody who may everything."""
     client.force_login(django_user_model.objects.create_superuser("boss"))
     return client
+
+
+@pytest.fixture
+def queue(transactional_db, monkeypatch):
+    """The queue for workers within the process of the test; Django does not empty what it has not made."""
+    # The thread of a worker keeps its connection until the process ends, and here it goes on.
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
+    # What the clock asks for is no part of a test.
+    monkeypatch.setattr(app.periodic_registry, "periodic_tasks", {})
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE procrastinate_jobs, procrastinate_workers CASCADE")

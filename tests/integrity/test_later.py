@@ -1,7 +1,7 @@
 """Runs that are put off: there at once, performed by a worker, once."""
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from integrity import control
@@ -9,7 +9,8 @@ from integrity.exceptions import UsageError
 from integrity.importing.known import imports
 from integrity.models import Change, Run
 from integrity.registry import registry
-from integrity.workers import later, queue
+from integrity.workers import later
+from integrity.workers import queue as the_queue
 from integrity.workers.performing import perform
 from integrity.workers.worker import work
 from tests.integrity.worlds import SMALL, WORLDS
@@ -45,7 +46,7 @@ def test_what_is_rolled_back_is_not_put_off(rule):
         put_off(rule)
         transaction.set_rollback(True)
     assert not Run.objects.exists()
-    assert not ProcrastinateJob.objects.exists()
+    assert list(ProcrastinateJob.objects.values_list("task_name", "status")) == []
 
 
 def test_an_errand_that_comes_twice_is_done_once(rule):
@@ -95,17 +96,23 @@ def test_files_that_are_to_be_discarded_are_gone_when_the_import_has_ended(tmp_p
     assert not file.exists()
 
 
+def test_the_files_of_an_import_that_was_cancelled_are_gone_as_well(tmp_path):
+    file = tmp_path / "uploaded"
+    file.write_text("no feed")
+    run = later.run_import(imports.get("teams.nightly"), file, discard=True)
+    control.cancel(run.pk)
+    perform(run.pk)
+    assert not file.exists()
+
+
 def test_without_a_queue_the_way_out_is_told(rule, monkeypatch):
-    monkeypatch.setattr(queue, "is_there", lambda: False)
+    monkeypatch.setattr(the_queue, "is_there", lambda: False)
     with pytest.raises(UsageError, match=r"pip install .holdtrue\[workers\]"):
         put_off(rule)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_worker_performs_what_waits_and_ends(settings, monkeypatch):
+def test_a_worker_performs_what_waits_and_ends(settings, queue):
     settings.INTEGRITY = SMALL
-    # The thread of a worker keeps its connection until the process ends, and here it goes on.
-    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     world = WORLDS["accounts"]
     world.make()
     registry.register("toy", [world.rule])
@@ -116,4 +123,4 @@ def test_a_worker_performs_what_waits_and_ends(settings, monkeypatch):
         registry.unregister(world.rule.label)
     run.refresh_from_db()
     assert (run.status, Change.objects.filter(run=run).count()) == ("clean", 10)
-    assert not ProcrastinateJob.objects.exists()
+    assert list(ProcrastinateJob.objects.values_list("task_name", "status")) == []

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from django.db import connection
 from django.db.models import Model, Q, Sum
+from procrastinate.contrib.django import app as procrastinate
 
 from integrity import (
     Adjust,
@@ -30,6 +31,7 @@ from integrity.consolidate import consolidate
 from integrity.consolidation import PHASES
 from integrity.engine import analyze
 from integrity.exceptions import RunInProgress
+from integrity.models import Part
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.repair import repair
@@ -37,6 +39,8 @@ from integrity.reports import Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.scheduling import run_due
 from integrity.undo import undo
+from integrity.workers.worker import work
+from integrity.workers.working import work_on
 from tests.integrity import feeds
 from tests.integrity.rebuilds import sales_differ
 from tests.toy import crews
@@ -291,12 +295,27 @@ def perform(
     found = WORLDS[world]
     registry.register("toy", [found.rule])
     try:
+        if verb in ("work", "parts", "part"):
+            return _work(observer, verb)
         if verb in PHASES:
             return consolidate(found.rule, verb, strategy=found.strategy, observer=observer, actor="ann")
         chosen = None if keys is None else [(key,) for key in keys]
         return repair([(found.rule, found.strategy)], keys=chosen, observer=observer, actor="ann")
     finally:
         registry.unregister(found.rule.label)
+
+
+def _work(observer: Observer | None, verb: str) -> Report:
+    """Be a worker; or see to the first part that waits, or to all, telling an observer of the steps."""
+    if verb == "work":
+        # What the clock asks for is no part of the test.
+        procrastinate.periodic_registry.periodic_tasks = {}
+        work()
+    while part := Part.objects.filter(status="waiting").order_by("number").first():
+        work_on(part.pk, observer)
+        if verb == "part" or Part.objects.get(pk=part.pk).status == "waiting":
+            break
+    return Report(0, "work")
 
 
 def _rebuild_or_undo(run: int | None, observer: Observer | None) -> Report:
