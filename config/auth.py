@@ -3,13 +3,15 @@
 from typing import Any
 
 from django.http import HttpRequest
-from ninja.security import APIKeyHeader, SessionAuth
+from ninja.security import APIKeyHeader
 
+from integrity.api.auth import Session
 from players import limits
 from players.exceptions import NoKey, WrongKey
 from players.keys import HEADER, check_key
 from teams.seeing import PROGRAM, Viewer
 
+WITH_TOKEN = "Unsafe methods need the header `X-CSRFToken` too."
 READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -17,6 +19,7 @@ class GlobalKey(APIKeyHeader):
     """A global API key; that of a device opens nothing but its own reports."""
 
     param_name = HEADER
+    openapi_description = "A key of all bikes, made in the administration."
 
     def authenticate(self, request: HttpRequest, key: str | None) -> str | None:
         """The name that the audit gets. Raises WrongKey; None leaves it to the session."""
@@ -29,8 +32,10 @@ class GlobalKey(APIKeyHeader):
         return f"key {record.name}"
 
 
-class Staff(SessionAuth):
+class Staff(Session):
     """Staff with the permissions that the administration asks for as well: to view, or else to change, a model."""
+
+    openapi_description = f"The session of staff. {WITH_TOKEN}"
 
     def __init__(self, app: str, model: str) -> None:
         super().__init__(csrf=True)
@@ -53,8 +58,10 @@ class Reader(GlobalKey):
         return None if super().authenticate(request, key) is None else PROGRAM
 
 
-class Member(SessionAuth):
+class Member(Session):
     """Anybody who is signed in; what they see depends on their teams."""
+
+    openapi_description = f"The session of anybody. {WITH_TOKEN}"
 
     def __init__(self) -> None:
         super().__init__(csrf=True)
@@ -64,8 +71,10 @@ class Member(SessionAuth):
         return Viewer.of(_signed_in(request, "sign in"))
 
 
-class Oneself(SessionAuth):
+class Oneself(Session):
     """Anybody who is signed in, for what is theirs alone."""
+
+    openapi_description = f"The session of whom it is about. {WITH_TOKEN}"
 
     def __init__(self) -> None:
         super().__init__(csrf=True)

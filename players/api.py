@@ -36,6 +36,7 @@ class Key(APIKeyHeader):
     """A key of the device that reports, or a global one."""
 
     param_name = HEADER
+    openapi_description = "A key of the device that reports, or of all bikes, made in the administration."
 
     def authenticate(self, request: HttpRequest, key: str | None) -> ApiKey:
         """Requests with a valid key count for the key, all others for their address."""

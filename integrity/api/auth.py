@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
+from ninja.errors import HttpError
 from ninja.security import APIKeyHeader, SessionAuth
 
 from integrity.api.problems import Refusal
@@ -17,7 +18,7 @@ from integrity.conf import conf
 from integrity.exceptions import WrongKey
 from integrity.permissions import may, needed
 
-HEADER = "X-Api-Key"
+HEADER, TOKEN = "X-Api-Key", "X-CSRFToken"
 
 
 class EngineKey(APIKeyHeader):
@@ -46,7 +47,20 @@ class EngineKey(APIKeyHeader):
         return f"key {record.name}"
 
 
-class EngineStaff(SessionAuth):
+class Session(SessionAuth):
+    """Somebody who is signed in. Who is not is asked for a key or a name, and not for a token that they cannot have."""
+
+    def _get_key(self, request: HttpRequest) -> str | None:
+        user = getattr(request, "user", None)
+        if user is None or not user.is_authenticated:
+            return None
+        try:
+            return super()._get_key(request)
+        except HttpError as error:
+            raise Refusal(403, f"Send the CSRF token of the session in the header {TOKEN}.", TOKEN) from error
+
+
+class EngineStaff(Session):
     """Staff who are signed in and have the permission of one of some scopes; what writes needs their CSRF token too."""
 
     openapi_description = "The session of staff; unsafe methods need the header `X-CSRFToken` too."
