@@ -11,7 +11,7 @@ from players.exceptions import NoKey, WrongKey
 from players.keys import HEADER, check_key
 from teams.seeing import PROGRAM, Viewer
 
-WITH_TOKEN = "Unsafe methods need the header `X-CSRFToken` too."
+UNSAFE = "Unsafe methods need the header `X-CSRFToken` too."
 READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -35,7 +35,7 @@ class GlobalKey(APIKeyHeader):
 class Staff(Session):
     """Staff with the permissions that the administration asks for as well: to view, or else to change, a model."""
 
-    openapi_description = f"The session of staff. {WITH_TOKEN}"
+    openapi_description = f"The session of staff. {UNSAFE}"
 
     def __init__(self, app: str, model: str) -> None:
         super().__init__(csrf=True)
@@ -61,7 +61,7 @@ class Reader(GlobalKey):
 class Member(Session):
     """Anybody who is signed in; what they see depends on their teams."""
 
-    openapi_description = f"The session of anybody. {WITH_TOKEN}"
+    openapi_description = f"The session of anybody. {UNSAFE}"
 
     def __init__(self) -> None:
         super().__init__(csrf=True)
@@ -74,7 +74,7 @@ class Member(Session):
 class Oneself(Session):
     """Anybody who is signed in, for what is theirs alone."""
 
-    openapi_description = f"The session of whom it is about. {WITH_TOKEN}"
+    openapi_description = f"The session of whom it is about. {UNSAFE}"
 
     def __init__(self) -> None:
         super().__init__(csrf=True)
