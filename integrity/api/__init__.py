@@ -6,6 +6,6 @@
 from integrity.api.routing import router
 
 # Each adds its operations.
-from integrity.api import health, rules, runs, verbs, violations  # isort: skip
+from integrity.api import alerts, health, rules, runs, verbs, violations  # isort: skip
 
-__all__ = ["health", "router", "rules", "runs", "verbs", "violations"]
+__all__ = ["alerts", "health", "router", "rules", "runs", "verbs", "violations"]

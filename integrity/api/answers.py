@@ -284,3 +284,44 @@ class ChangesOut(Told):
 
     changes: list[JournaledOut]
     next: str | None = Field(description="Where the next page is; null on the last one.")
+
+
+class ConditionOut(Told):
+    """Something that is wrong now."""
+
+    rule: str
+    database: str
+    what: str
+    since: datetime
+    run: int | None = Field(description="The run that found it; null for a look that did not come.")
+
+
+class DeliveryOut(Told):
+    """A message on its way to one channel."""
+
+    id: str
+    channel: str
+    status: str
+    attempts: int
+    next_attempt_at: datetime | None
+    sent_at: datetime | None
+    error: str | None = Field(description="Why the last attempt failed.")
+
+
+class AlertOut(Told):
+    """A message about what changed."""
+
+    alert: int
+    at: datetime
+    run: int | None
+    events: list[dict[str, Any]] = Field(description="What changed, each with a `summary` for people.")
+    deliveries: list[DeliveryOut]
+
+
+class AlertsOut(Told):
+    """What is wrong now, and a page of the messages about it, the latest first."""
+
+    now: list[ConditionOut]
+    alerts: list[AlertOut]
+    given_up: int = Field(description="Deliveries that wait for a person.")
+    next: str | None = Field(description="Where the next page is; null on the last one.")

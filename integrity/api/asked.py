@@ -65,6 +65,12 @@ class RunsIn(Page):
     since: Moment | None = Field(None, description="Only those that began at this time or later.")
 
 
+class AlertsIn(Page):
+    """Which messages."""
+
+    since: Moment | None = Field(None, description="Only those of this time or later.")
+
+
 class ChangesIn(Page):
     """Which changes."""
 

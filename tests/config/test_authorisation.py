@@ -149,6 +149,8 @@ OPEN_TO = {
     "POST integrity/runs/{id}/pause": engine("control"),
     "POST integrity/runs/{id}/resume": engine("control"),
     "POST integrity/runs/{id}/cancel": engine("control"),
+    "GET integrity/alerts": engine("read"),
+    "POST integrity/alerts/{id}/send-again": engine("control"),
     "POST integrity/analyze": engine("analyze"),
     "POST integrity/repair": engine("repair"),
     "POST integrity/enforce": engine("enforce"),
@@ -246,6 +248,7 @@ PAGES = {"changelist": VIEW, "change": VIEW, "add": NOBODY, "delete": NOBODY} | 
 """By name, or by model and name. A page of its own kind must stand here."""
 ACTIONS = {
     "delete_selected": NOBODY,
+    "alert send_selected_again": "integrity.control",
     "apikey revoke": "integrity.change_apikey",
     "quarantined restore_selected": "integrity.restore_quarantined",
     "violation accept_selected": "integrity.accept",

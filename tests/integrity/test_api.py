@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from integrity import engine
+from integrity.alerts.models import AlertDelivery
 from integrity.apikeys import SCOPES, create_key
 from integrity.models import Change, Run, Violation
 from integrity.registry import registry
@@ -372,3 +373,22 @@ def test_what_outlasts_its_time_is_ended_and_never_called_clean(program, wrong, 
     assert "nothing was written" in program.post("repair", 503, **asked)["detail"]
     assert not Change.objects.exists()
     assert not Run.objects.filter(status="running").exists()
+
+
+# Alerts
+
+
+def test_alerts_tell_what_is_wrong_and_what_did_not_arrive_is_sent_again(program, wrong, settings):
+    settings.INTEGRITY_ALERTS = [{"type": "log", "name": "lines"}]
+    engine.analyze([registry.get(RULE)])
+    AlertDelivery.objects.update(status="failed", attempts=7, last_error="404 Not Found")
+    told = program.get("alerts")
+    assert [(one["rule"], one["what"]) for one in told["now"]] == [(RULE, "fails")]
+    (alert,) = told["alerts"]
+    assert (told["given_up"], alert["deliveries"][0]["error"]) == (1, "404 Not Found")
+    assert program.get("alerts", since=(timezone.now() + timedelta(minutes=1)).isoformat())["alerts"] == []
+    again = program.post(f"alerts/{alert['alert']}/send-again")
+    assert again["deliveries"][0]["status"] == "waiting"
+    AlertDelivery.objects.update(status="sent")
+    assert "has arrived everywhere" in program.post(f"alerts/{alert['alert']}/send-again", 422)["detail"]
+    assert program.post("alerts/999999/send-again", 404)["status"] == 404

@@ -69,7 +69,7 @@ CHECKS = [
 
 
 @pytest.fixture
-def document(settings):
+def document(settings, transactional_db):
     """The service, without limits."""
     settings.PLAYERS = {"KEY_REQUESTS_PER_MINUTE": 0, "ADDRESS_REQUESTS_PER_MINUTE": 0}
     settings.ALLOWED_HOSTS = ["*"]
@@ -77,7 +77,7 @@ def document(settings):
 
 
 @pytest.fixture
-def there(transactional_db):
+def there(document):
     """What a lucky guess may hit: one violation, and a run that wrote."""
     make_player(stored=7, rides=[4])
     wrong = make_player(stored=7, rides=[4])
@@ -133,7 +133,6 @@ def test_the_service_does_what_the_document_says(document, there):
         engine_answers(document, there, method, path, 4)
 
 
-@pytest.mark.django_db(transaction=True)
 def test_nobody_without_a_key_finds_anything_anywhere(document):
     for method, path in OPERATIONS:
         strangers_find_nothing(document, method, path, 2)
@@ -146,7 +145,6 @@ def test_the_service_does_what_the_document_says_for_long(document, there, metho
 
 
 @pytest.mark.soak
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("method", "path"), sorted(OPERATIONS))
 def test_nobody_without_a_key_finds_anything_anywhere_for_long(document, method, path):
     strangers_find_nothing(document, method, path, 150)
