@@ -149,6 +149,9 @@ OPEN_TO = {
     "POST integrity/runs/{id}/pause": engine("control"),
     "POST integrity/runs/{id}/resume": engine("control"),
     "POST integrity/runs/{id}/cancel": engine("control"),
+    "POST imports": engine("import"),
+    "GET imports": engine("read") | engine("import"),
+    "GET imports/{id}": engine("read") | engine("import"),
     "GET integrity/alerts": engine("read"),
     "POST integrity/alerts/{id}/send-again": engine("control"),
     "POST integrity/analyze": engine("analyze"),
@@ -176,6 +179,8 @@ def ask(client, operation):
     for parameter in [part.split("}")[0] for part in path.split("{")[1:]]:
         path = path.replace(f"{{{parameter}}}", names.get(parameter, "999999999"))
     body = {} if method == "GET" else {"data": "[]", "content_type": "application/json"}
+    if operation == "POST imports":
+        body = {"data": "--x--\r\n", "content_type": "multipart/form-data; boundary=x"}
     return client.generic(method, f"/api/{path}", **body)
 
 
