@@ -242,6 +242,7 @@ PAGES = {"changelist": VIEW, "change": VIEW, "add": NOBODY, "delete": NOBODY} | 
     "declaredrule health": VIEW,
     "declaredrule analyze": "integrity.analyze",
     "declaredrule repair": "integrity.repair",
+    "declaredrule resume": "integrity.control",
     "run undo": "integrity.undo",
     "run verify": "integrity.analyze",
     "run pause": "integrity.control",
