@@ -40,3 +40,16 @@ def run_due(timestamp: int) -> str:
 
     done = run()
     return done.busy or done.status
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="integrity.send_alerts", queue=QUEUE, queueing_lock="integrity alerts")
+def send_alerts(timestamp: int) -> str:
+    """Messages that are due, and those of looks that did not come."""
+    from integrity.alerts.clock import look_at_clock
+    from integrity.alerts.sending import send_due
+
+    look_at_clock()
+    # What is put off meanwhile should not wait for an endpoint that is down.
+    done = send_due(seconds=20)
+    return f"{done.sent} sent, {done.failed} not delivered"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -53,33 +55,28 @@ class AlertAdmin(Page):
     def told(self, alert: Alert) -> SafeString:
         more = len(alert.events) - SHOWN
         lines = [headline(event) for event in alert.events[:SHOWN]] + ([f"and {more} more"] if more > 0 else [])
-        return format_html_join("", "<div>{}</div>", ([line] for line in lines))
+        return _lines([line] for line in lines)
 
     @admin.display(description="deliveries")
     def fates(self, alert: Alert) -> SafeString | str:
         found = [(delivery.channel, badge(delivery.status)) for delivery in alert.deliveries.all()]
-        return format_html_join("", "<div>{} {}</div>", found) or "to nobody"
+        return _lines(found) if found else "to nobody"
 
     @admin.display(description="found by")
     def run_told(self, alert: Alert) -> SafeString | str:
         run = alert.run
-        told = f"{run.pk}: {run.verb} by {run.actor} on {run.host}" if run else ""
+        told = f"run {run.pk}: {run.verb} by {run.actor} on {run.host}" if run else ""
         return run_link(alert.run_id, told) or "a look at the clock"
 
     @admin.display(description="what")
     def told_at_length(self, alert: Alert) -> SafeString:
-        return format_html_join(
-            "",
-            "<p><b>{}</b>{}</p>",
-            (
-                (headline(event), format_html_join("", "<br>{}", ([line] for line in details(event))))
-                for event in alert.events
-            ),
-        )
+        told = [[format_html("<b>{}</b>", headline(event)), *details(event)] for event in alert.events]
+        return _stack(_lines([line] for line in lines) for lines in told)
 
     @admin.display(description="deliveries")
     def deliveries_told(self, alert: Alert) -> SafeString | str:
-        return format_html_join("", "<p><b>{}</b> {}</p>", map(_fate, alert.deliveries.all())) or "to nobody"
+        found = [_fate(delivery) for delivery in alert.deliveries.all()]
+        return _stack(_lines([line] for line in lines) for lines in found) if found else "to nobody"
 
     # Sending again
 
@@ -97,12 +94,21 @@ class AlertAdmin(Page):
             self.message_user(request, told, messages.SUCCESS)
 
 
-def _fate(delivery: AlertDelivery) -> tuple[str, SafeString]:
-    attempts = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
-    told = [badge(delivery.status), attempts]
+def _fate(delivery: AlertDelivery) -> list[SafeString | str]:
+    told = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
     if delivery.sent_at:
-        told.append(f"arrived {when(delivery.sent_at)}")
+        told += f", arrived {when(delivery.sent_at)}"
     elif delivery.status == AlertDelivery.Status.WAITING:
-        told.append(f"due {when(delivery.next_attempt_at)}")
-    error = format_html("<br>{}", delivery.last_error) if delivery.last_error else ""
-    return delivery.channel, format_html("{}{}", format_html_join(", ", "{}", ([part] for part in told)), error)
+        told += f", due {when(delivery.next_attempt_at)}"
+    head = format_html("<b>{}</b> {} {}", delivery.channel, badge(delivery.status), told)
+    return [head, delivery.last_error] if delivery.last_error else [head]
+
+
+def _lines(lines: Iterable[Sequence[SafeString | str]]) -> SafeString:
+    """A line each, its parts beside each other."""
+    parts = (format_html_join(" ", "{}", ([part] for part in line)) for line in lines)
+    return format_html('<div class="i-lines">{}</div>', format_html_join("", "<div>{}</div>", ([p] for p in parts)))
+
+
+def _stack(blocks: Iterable[SafeString]) -> SafeString:
+    return format_html('<div class="i-stack">{}</div>', format_html_join("", "{}", ([block] for block in blocks)))

@@ -24,9 +24,10 @@ def alerts() -> QuerySet[Alert]:
     return Alert.objects.select_related("run").prefetch_related("deliveries")
 
 
-def given_up() -> int:
-    """How many deliveries wait for a person."""
-    return AlertDelivery.objects.filter(status=AlertDelivery.Status.FAILED).count()
+def given_up() -> list[int]:
+    """The alert of each delivery that waits for a person, the oldest first."""
+    failed = AlertDelivery.objects.filter(status=AlertDelivery.Status.FAILED)
+    return list(failed.order_by("id").values_list("alert", flat=True))
 
 
 def state_object(state: AlertState) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _send(name: str, message: Message) -> None:
         raise NotDelivered(f"{to.where} did not take it: {sentence(error)}") from error
     except Exception as error:
         # A backend of the project's own may raise anything; the other channels still get theirs.
-        logger.exception("%s could not be sent to", name)
+        logger.debug("%s could not be sent to", name, exc_info=True)
         raise NotDelivered(f"{type(error).__name__}: {sentence(error)}") from error
 
 

@@ -16,7 +16,7 @@ from integrity.rendering.machine import lines, list_object
 from integrity.rendering.terminal import fitting, table
 
 
-def alerts_as_json(states: Iterable[AlertState], alerts: Iterable[Alert], given_up: int) -> str:
+def alerts_as_json(states: Iterable[AlertState], alerts: Iterable[Alert], given_up: Sequence[int]) -> str:
     """Everything as one object."""
     error = _stuck(given_up) if given_up else ""
     now, messages = [state_object(state) for state in states], [alert_object(alert) for alert in alerts]
@@ -46,7 +46,7 @@ def done_as_csv(facts: dict[str, Any]) -> str:
     return lines(list(facts), [list(facts.values())])
 
 
-def print_alerts(out: Console, states: Sequence[AlertState], alerts: Sequence[Alert], given_up: int) -> None:
+def print_alerts(out: Console, states: Sequence[AlertState], alerts: Sequence[Alert], given_up: Sequence[int]) -> None:
     """What is wrong now, then the messages with their deliveries."""
     if states:
         rows = [[_subject(state), state.what, _time(state.since), state.run_id or "-"] for state in states]
@@ -79,9 +79,9 @@ def _fate(delivery: AlertDelivery) -> str:
     return f"{delivery.channel}: {delivery.status}{attempts}{error}"
 
 
-def _stuck(given_up: int) -> str:
-    what = "1 delivery was" if given_up == 1 else f"{given_up:,} deliveries were"
-    return f"{what} given up. When the reason is gone: manage.py integrity alerts --retry ALERT"
+def _stuck(given_up: Sequence[int]) -> str:
+    what = "1 delivery was" if len(given_up) == 1 else f"{len(given_up):,} deliveries were"
+    return f"{what} given up. When the reason is gone: manage.py integrity alerts --retry {given_up[0]}"
 
 
 def _time(at: Any) -> str:

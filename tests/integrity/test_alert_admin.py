@@ -53,7 +53,7 @@ def test_the_list_shows_what_was_told_and_how_it_fared(log_in):
 def test_a_page_shows_all_of_it_and_no_markup_of_a_rule(log_in, alert):
     answer = log_in("view_alert").get(f"{LIST}{alert.pk}/change/")
     assert "toy.rule_3 starts failing" in words(answer)
-    assert "failed , 7 attempts" in words(answer)
+    assert "failed 7 attempts" in words(answer)
     assert "ops.example.com answered 404 Not Found" in words(answer)
     assert b"&lt;b&gt;Sums&lt;/b&gt; add up." in answer.content
 
