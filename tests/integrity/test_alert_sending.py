@@ -174,7 +174,7 @@ def test_whatever_a_backend_raises_the_others_are_sent(settings, receiver, caplo
     settings.__setattr__(name, {"default": {"BACKEND": "nowhere.Nothing"}} if name == "MAILERS" else "nowhere.Nothing")
     fails()
     assert counts(send_due()) == (1, 1, 0)
-    assert "ModuleNotFoundError" in AlertDelivery.objects.get(channel="mail").last_error
+    assert "No module named 'nowhere'" in AlertDelivery.objects.get(channel="mail").last_error
 
 
 def test_no_attempt_begins_when_the_time_of_a_round_is_over(receiver):
