@@ -24,8 +24,13 @@ def alerts() -> QuerySet[Alert]:
     return Alert.objects.select_related("run").prefetch_related("deliveries")
 
 
-def given_up() -> list[int]:
-    """The alert of each delivery that waits for a person, the oldest first."""
+def given_up() -> int:
+    """How many deliveries wait for a person."""
+    return len(stuck())
+
+
+def stuck() -> list[int]:
+    """The alert of each of them, the oldest first."""
     failed = AlertDelivery.objects.filter(status=AlertDelivery.Status.FAILED)
     return list(failed.order_by("id").values_list("alert", flat=True))
 

@@ -42,17 +42,17 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
 
 
 def _list(command: EngineCommand, options: dict[str, Any]) -> None:
-    from integrity.alerts.listing import alerts, given_up, states
+    from integrity.alerts.listing import alerts, states, stuck
     from integrity.rendering.alerts import alerts_as_csv, alerts_as_json, print_alerts
 
-    now, latest, stuck = states(), list(alerts()[: options["limit"]]), given_up()
+    now, latest, failed = states(), list(alerts()[: options["limit"]]), stuck()
     if options["format"] == "json":
-        command.stdout.write(alerts_as_json(now, latest, stuck))
+        command.stdout.write(alerts_as_json(now, latest, failed))
     elif options["format"] == "csv":
         command.stdout.write(alerts_as_csv(latest))
     else:
-        print_alerts(command.console(options), now, latest, stuck)
-    if stuck:
+        print_alerts(command.console(options), now, latest, failed)
+    if failed:
         raise SystemExit(3)
 
 
