@@ -9,7 +9,6 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity import deadline, records
-from integrity.bearers import Bearers
 from integrity.cascades import Along, follow
 from integrity.enforcement.along import models_along
 from integrity.enforcement.names import stand_back
@@ -22,13 +21,14 @@ from integrity.observer import Observer
 from integrity.ordering import Job, feeds_itself
 from integrity.plan import Plan
 from integrity.registry import registry
-from integrity.repairs.base import INSERT
+from integrity.repairs.base import INSERT, Write
 from integrity.reports import Finding, PlannedChange, added
 from integrity.rules.base import Rule
-from integrity.safety import DoNoHarm, Seen, enter, lock_parents, refuse_triggers, wait_little
+from integrity.safety import DoNoHarm, Seen, enter, refuse_triggers, wait_little
 from integrity.schema import is_retired
 from integrity.statement import Statement, fetch
 from integrity.throttle import Throttle
+from integrity.worklist import Item, Keys, Work
 
 STEPS = ("locked", "planned", "written", "checked", "recorded", "committed")
 """What an Observer is told of, in this order; all but the last inside the transaction."""
@@ -43,6 +43,8 @@ class Outcome:
     """Keys that still break the rule."""
     moved: set[Key] = field(default_factory=set)
     """Keys of which somebody holds or has changed a row meanwhile; nothing was written for them."""
+    again: set[Item] = field(default_factory=set)
+    """Those keys, and those of which a row was held to begin with, as they were given."""
     protected: dict[Key, str] = field(default_factory=dict)
     """Keys that are left alone because of other rows, and why; nothing was written for them."""
     done: dict[str, int] = field(default_factory=dict)
@@ -70,10 +72,10 @@ class Batch:
         self.rule, _, self.steps = job
         self.holding, self.throttle = holding, throttle
         self.run, self.connection, self.exempt, self.observer = holding.run, connection, exempt, observer
-        self.bearers = Bearers()
+        self.work: Work = Keys(self.rule, connection)
         self.allowed = {trigger for step in self.steps for trigger in step.allow_triggers}
 
-    def carry_out(self, keys: Sequence[Key], brake: Callable[[dict[str, int]], None], sample: int) -> Outcome:
+    def carry_out(self, items: Sequence[Item], brake: Callable[[dict[str, int]], None], sample: int) -> Outcome:
         """Lock, plan, check, write, check again, record. ``brake`` may refuse what is planned.
 
         Raises Refused for what would do harm, and DatabaseError; then nothing of the batch stays.
@@ -82,47 +84,53 @@ class Batch:
         # The parents stay locked from before the plan until the commit: an increment between the two would be lost.
         with transaction.atomic(durable=True):
             enter(self.run, [self.rule.label], self.connection, self.holding)
-            outcome.moved = lock_parents(self.rule, self.bearers.scope(keys), self.connection)
-            keys = [key for key in keys if key not in outcome.moved]
-            if not keys:
+            outcome.again = self.work.lock(items)
+            items = [item for item in items if item not in outcome.again]
+            if not items:
                 return outcome
             wait_little(self.connection)
             self.observer.reaches("locked")
-            plans = self._plans(keys, outcome, lock=True)
+            plans = self._plans(items, outcome, lock=True)
             outcome.planned = [change for plan in plans for change in plan.sample(sample)][:sample]
             self.observer.reaches("planned")
             refuse_triggers(plans, self.allowed, self.connection)
             brake(outcome.tables)
-            self._write(plans, keys, outcome)
+            self._write(plans, items, outcome)
             self.throttle.notice()
             if self.run.dry_run:
                 transaction.set_rollback(True)
             else:
-                self._record(keys, outcome)
+                self._record(items, outcome)
+            outcome.again |= self.work.among(items, outcome.moved)
             self.observer.reaches("recorded")
         self.observer.reaches("committed")
         return outcome
 
-    def count(self, keys: Sequence[Key]) -> dict[str, int]:
+    def count(self, items: Sequence[Item]) -> dict[str, int]:
         """How many rows of each table would be written for these keys as things are now; nothing is locked."""
         outcome = Outcome()
         with transaction.atomic():
             deadline.bound(self.connection)
-            self._plans(keys, outcome, lock=False)
+            writes = self._wanted(items)
+            surplus = self.work.surplus(items)
+            if surplus is not None and len(writes) == 1 and writes[0].all_but_one:
+                return {self.rule.model._meta.db_table: surplus}
+            self._plans(items, outcome, lock=False)
             transaction.set_rollback(True)
         return outcome.tables
 
-    def _plans(self, keys: Sequence[Key], outcome: Outcome, *, lock: bool) -> list[Plan]:
+    def _wanted(self, items: Sequence[Item]) -> list[Write]:
+        scope = self.work.scope(items)
+        return [write for step in self.steps for write in step.plan(self.rule, scope, DEFAULT_DB_ALIAS)]
+
+    def _plans(self, items: Sequence[Item], outcome: Outcome, *, lock: bool) -> list[Plan]:
         """What the strategy wants to write, and what goes along with it: referring rows before what they refer to.
 
         An owner of which a row moved or is protected is left out as a whole.
         """
         complete: list[Plan] = []
-        scope = self.bearers.scope(keys)
-        for planned in (w for step in self.steps for w in step.plan(self.rule, scope, DEFAULT_DB_ALIAS)):
+        for planned in self._wanted(items):
             plan = Plan(self.rule, planned, self.connection)
-            if scope.among is not None:
-                plan.without(plan.owner_keys() - set(keys))
             if planned.protects:
                 outcome.protect(plan.owner_keys(), planned.why)
                 outcome.undone = added(outcome.undone, plan.outcomes())
@@ -146,14 +154,15 @@ class Batch:
             outcome.done = added(outcome.done, plan.outcomes())
         return [plan for plan in complete if plan.count()]
 
-    def _write(self, plans: Sequence[Plan], keys: Sequence[Key], outcome: Outcome) -> None:
+    def _write(self, plans: Sequence[Plan], items: Sequence[Item], outcome: Outcome) -> None:
         others = [
             rule
             for rule in registry.reading(models_along(registry, {plan.model for plan in plans}))
             if rule.label not in (*self.exempt, self.rule.label) and not is_retired(rule, DEFAULT_DB_ALIAS)
         ]
         guard = DoNoHarm.around(others, plans, self.connection)
-        own = DoNoHarm({self.rule: set(keys)}, self.connection, known=self._known(plans), bearers=self.bearers)
+        known = self._known(plans, outcome)
+        own = DoNoHarm({self.rule: set()}, self.connection, known=known, scope=self.work.scope(items))
         before = last_change() if any(plan.count(INSERT) for plan in plans) else 0
         for plan in plans:
             if not self.run.dry_run:
@@ -189,10 +198,13 @@ class Batch:
             fetch(self.connection, stand_back(None))
         return written
 
-    def _known(self, plans: Sequence[Plan]) -> dict[Rule, Statement]:
+    def _known(self, plans: Sequence[Plan], outcome: Outcome) -> dict[Rule, Statement]:
         """What breaks the own rule before the write, where the plan tells it without a further look."""
-        if len(self.steps) == len(plans) == 1 and self.steps[0].of_each_key:
-            return {self.rule: plans[0].violations()}
+        if len(self.steps) == len(plans) == 1:
+            if self.steps[0].of_each_key:
+                return {self.rule: plans[0].violations()}
+            if plans[0].write.all_but_one and not outcome.moved and not outcome.protected:
+                return {self.rule: plans[0].repeated()}
         return {}
 
     def _refuse_useless(self, plans: Sequence[Plan], own: DoNoHarm, left: dict[Rule, Seen]) -> None:
@@ -206,7 +218,7 @@ class Batch:
                     " breaks it: the rule does not count such rows. It was rolled back. Correct the repair."
                 )
 
-    def _record(self, keys: Sequence[Key], outcome: Outcome) -> None:
-        untouched = outcome.left.keys() | outcome.moved
-        self.holding.count(self.rule.label, len(keys), outcome.changes, outcome.done)
-        records.resolve(self.rule, self.run, [key for key in keys if key not in untouched])
+    def _record(self, items: Sequence[Item], outcome: Outcome) -> None:
+        self.holding.count(self.rule.label, len(items), outcome.changes, outcome.done)
+        untouched = self.work.among(items, outcome.left.keys() | outcome.moved)
+        self.work.resolve([item for item in items if item not in untouched], self.run)

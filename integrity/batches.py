@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections import deque
@@ -11,83 +12,102 @@ from django.db import DatabaseError
 from psycopg import errors
 
 from integrity.conf import conf
-from integrity.exceptions import Harm, sentence
-from integrity.keys import Key
+from integrity.exceptions import Harm, TooBusy
 from integrity.throttle import Throttle
+from integrity.worklist import Item
 
 # Somebody else was faster: worth another try. IntegrityError: a row that we insert was inserted meanwhile.
 _PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.IntegrityError)
 # What a repair breaks it breaks each time; what somebody else broke between two looks, only once.
 _PROOFS = 3
+HARMFUL = 100
+"""So many keys in a row that would break another rule: it is not about single keys."""
 
 
 class Batches:
-    """Calls ``batch(keys)`` until every key is done or skipped.
+    """Calls ``batch(items)`` until every key is done or skipped. An item is a key, or the number of one.
 
-    A batch answers the keys that moved under it; these are tried again. A batch that meets a lock, a deadlock or a
-    conflicting row is tried again with a pause, then halved, and a single key that still fails is skipped.
+    A batch answers those that moved under it; they are tried again. A batch that meets a lock, a deadlock or a
+    conflicting row is tried again with a pause, then halved, and a single key that still fails is skipped. One that
+    would break another rule is halved until the keys that break it are alone; these are skipped, and the others done.
+    Raises Harm when HARMFUL keys in a row are such.
     """
 
     def __init__(
         self,
-        batch: Callable[[Sequence[Key]], set[Key]],
-        skip: Callable[[Iterable[Key], str], None],
+        batch: Callable[[Sequence[Item]], set[Item]],
+        skip: Callable[[Sequence[Item], Exception], None],
         throttle: Throttle,
     ) -> None:
+        """skip: told of items that are left and of what they met, Harm, TooBusy or an error of the database."""
         self.batch, self.skip, self.throttle = batch, skip, throttle
         self.size = conf().BATCH_KEYS
         self.least = 0.0
-        self.attempts: dict[Key, int] = {}
+        self.attempts: dict[Item, int] = {}
+        self.harmful = 0
 
-    def work_off(self, keys: Sequence[Key]) -> None:
-        waiting: deque[Key] = deque(keys)
+    def work_off(self, items: Iterable[Item]) -> None:
+        coming, again = iter(items), deque[Item]()
         lasted = 0.0
-        while waiting:
+        while batch := [*itertools.islice(coming, self.size)] or self._some(again):
             self.throttle.give_way(lasted)
-            batch = [waiting.popleft() for _ in range(min(self.size, len(waiting)))]
             started = time.monotonic()
-            waiting.extend(self._again(self._try(batch, conf().LOCK_RETRIES)))
+            again.extend(self._again(self._try(batch, conf().LOCK_RETRIES)))
             lasted = time.monotonic() - started
             self._adapt(lasted)
 
-    def _try(self, keys: Sequence[Key], attempts: int) -> set[Key]:
+    def _some(self, again: deque[Item]) -> list[Item]:
+        return [again.popleft() for _ in range(min(self.size, len(again)))]
+
+    def _try(self, items: Sequence[Item], attempts: int, proofs: int = 0) -> set[Item]:
+        """proofs: how often these items were in a batch that would have broken another rule."""
+        met: Exception
         for attempt in range(attempts):
             try:
-                return self.batch(keys)
-            except Harm:
-                if attempt == min(attempts, _PROOFS) - 1:
-                    raise
-                _pause(attempt)
+                moved = self.batch(items)
+            except Harm as error:
+                met, proofs = error, proofs + 1
+                if len(items) > 1 or proofs >= _PROOFS:
+                    break
             except DatabaseError as error:
                 if not isinstance(error.__cause__, _PASSING):
                     raise
                 met = error
-                _pause(attempt)
-        if len(keys) == 1:
-            self.skip(keys, sentence(met))
-            return set()
-        half = len(keys) // 2
-        parts = (keys[:half], keys[half:])
-        # Halves look for the row that is locked; patience is for the row itself.
-        return set().union(*(self._try(part, conf().LOCK_RETRIES if len(part) == 1 else 1) for part in parts))
-
-    def _again(self, moved: set[Key]) -> list[Key]:
-        again = []
-        for key in sorted(moved, key=str):
-            self.attempts[key] = self.attempts.get(key, 0) + 1
-            if self.attempts[key] < conf().LOCK_RETRIES:
-                again.append(key)
             else:
-                self._alone(key)
+                self.harmful = 0
+                return moved
+            _pause(attempt)
+        if len(items) == 1:
+            self._leave(items, met)
+            return set()
+        half = len(items) // 2
+        parts = (items[:half], items[half:])
+        # Halves look for the row that is in the way; patience is for the row itself.
+        return set().union(*(self._try(part, conf().LOCK_RETRIES if len(part) == 1 else 1, proofs) for part in parts))
+
+    def _leave(self, items: Sequence[Item], met: Exception) -> None:
+        self.skip(items, met)
+        self.harmful += isinstance(met, Harm)
+        if self.harmful >= HARMFUL:
+            raise Harm(f"{self.harmful} keys in a row would break another rule; the rest was not tried. {met}") from met
+
+    def _again(self, moved: set[Item]) -> list[Item]:
+        again = []
+        for item in sorted(moved, key=str):
+            self.attempts[item] = self.attempts.get(item, 0) + 1
+            if self.attempts[item] < conf().LOCK_RETRIES:
+                again.append(item)
+            else:
+                self._alone(item)
         return again
 
-    def _alone(self, key: Key) -> None:
+    def _alone(self, item: Item) -> None:
         """A key by itself: only then are its locks waited for."""
         for attempt in range(conf().LOCK_RETRIES):
-            if not self._try([key], conf().LOCK_RETRIES):
+            if not self._try([item], conf().LOCK_RETRIES):
                 return
             _pause(attempt)
-        self.skip([key], "its rows kept changing or stayed locked while it was repaired")
+        self.skip([item], TooBusy("its rows kept changing or stayed locked while it was repaired"))
 
     def _adapt(self, seconds: float) -> None:
         """Smaller where it took too long, or kept people waiting; larger where it was quick."""
@@ -96,7 +116,7 @@ class Batches:
         if seconds > wished * 2 or (waited_for and seconds > self.least * 2):
             self.size = max(1, self.size // 2)
         elif seconds < wished / 2 and not waited_for:
-            self.size = min(self.size * 2, conf().BATCH_KEYS * 4)
+            self.size = min(self.size * 2, conf().BATCH_KEYS * 16)
         # It is forgotten with time, or a batch that found nothing to do would stand for all.
         self.least = min(seconds, self.least * 1.1) if self.least else seconds
 

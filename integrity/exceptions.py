@@ -44,6 +44,10 @@ class Harm(Refused):
     """A batch after which a rule is broken that was not before, or is broken more."""
 
 
+class TooBusy(EngineError):
+    """A row that others kept from a repair for as long as it had patience."""
+
+
 class RunInProgress(Refused):
     """Another run works on the same rule."""
 

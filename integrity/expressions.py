@@ -23,6 +23,8 @@ from django.db.models import (
 )
 from django.db.models.sql.compiler import SQLCompiler
 
+from integrity.statement import Statement
+
 _WHOLE = {AutoField, BigAutoField, SmallAutoField, IntegerField, BigIntegerField, SmallIntegerField}
 """Fields of which a whole number is its own form in the database; one made of them may have another."""
 
@@ -124,6 +126,21 @@ class AnyOfVariable(Func):
     def as_sql(self, compiler: SQLCompiler, connection: Any, **_: Any) -> Any:  # type: ignore[override]
         text, params = compiler.compile(self.get_source_expressions()[0])
         return f"{text} = ANY({connection.ops.quote_name(self.variable)})", params
+
+
+class AnyListed(Func):
+    """The same for primary keys that a SELECT lists; as an array, which stays an index scan however long it is."""
+
+    output_field = BooleanField()
+    conditional = True
+
+    def __init__(self, listed: Statement) -> None:
+        super().__init__(F("pk"))
+        self.listed = listed
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any, **_: Any) -> Any:  # type: ignore[override]
+        text, params = compiler.compile(self.get_source_expressions()[0])
+        return f"{text} = ANY(ARRAY({self.listed.text}))", (*params, *self.listed.params)
 
 
 def array_type(field: Field[Any, Any], connection: Any) -> str:

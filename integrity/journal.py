@@ -26,8 +26,6 @@ from integrity.schema import Column, columns
 from integrity.statement import Part, Statement, as_statement, compose, joined, name, names, value
 from integrity.statement import run as execute
 
-# jsonb_build_object takes 100 arguments.
-_PAIRS = 50
 # RETURNING knows the row before and after.
 _RETURNS_OLD = 180000
 
@@ -36,16 +34,7 @@ CHANGES = Change._meta.db_table
 
 def image(alias: str, held: Sequence[Column]) -> Statement:
     """Every column of a row, generated ones left out, as an object of text."""
-    pairs = [
-        compose("{key}, {alias}.{column}::text", key=sql.Literal(c.name), alias=name(alias), column=name(c.name))
-        for c in held
-        if not c.generated
-    ]
-    objects = [
-        compose("jsonb_build_object({pairs})", pairs=joined(", ", pairs[i : i + _PAIRS]))
-        for i in range(0, len(pairs), _PAIRS)
-    ]
-    return joined(" || ", objects)
+    return text_object({c.name: as_statement(name(alias, c.name)) for c in held if not c.generated})
 
 
 def key_object(alias: str, model: type[Model]) -> Statement:
@@ -82,7 +71,7 @@ def _delete(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
         table=name(plan.model._meta.db_table),
         plan=plan.relation,
         owner=owner_of(plan),
-        same=plan.same_row("t", "p"),
+        same=plan.row_by_index("t", "p"),
         unmoved=plan.unmoved("t", "p"),
         key=key_object("t", plan.model),
         image=image("t", held),
@@ -100,13 +89,13 @@ def _update(plan: Plan, run: Run, rule: str, held: Sequence[Column]) -> Statemen
     seen = Statement("")
     if plan.connection.pg_version < _RETURNS_OLD:
         # The rows are locked, so what this statement sees is what it updates.
-        seen = compose("JOIN {table} AS old ON {same}", same=plan.same_row("old", "p"), **parts)
+        seen = compose("JOIN {table} AS old ON {same}", same=plan.row_by_index("old", "p"), **parts)
     done = compose(
         "UPDATE {table} AS t SET {sets} FROM {plan} AS p {seen} WHERE p.op = 'update' AND {same} AND {unmoved}"
         " RETURNING {key} AS key, {before} AS before, {after} AS after, {owner} AS owner",
         sets=joined(", ", (compose("{column} = p.{new}", column=name(c), new=name(f"new__{c}")) for c in plan.sets)),
         seen=seen,
-        same=plan.same_row("t", "p"),
+        same=plan.row_by_index("t", "p"),
         unmoved=plan.unmoved("t", "p"),
         key=key_object("t", plan.model),
         before=image("old", held),

@@ -74,6 +74,20 @@ class Plan:
         ]
         return joined(" AND ", same)
 
+    def row_by_index(self, table: str, plan: str) -> Statement:
+        """The same where the table itself is read. For thousands of rows the planner would rather read millions."""
+        same, pks = self.same_row(table, plan), pk_columns(self.model)
+        if len(pks) > 1:
+            return same
+        return compose(
+            "{same} AND {t}.{pk} = ANY(ARRAY(SELECT {row} FROM {plan}))",
+            same=same,
+            t=name(table),
+            pk=name(pks[0]),
+            row=name(f"row__{pks[0]}"),
+            plan=self.relation,
+        )
+
     def unmoved(self, table: str, plan: str) -> Statement:
         """The row still is as it was when the plan was made."""
         if not self.guards:
@@ -107,7 +121,7 @@ class Plan:
             pks=names(pks, of="t"),
             table=name(self.model._meta.db_table),
             plan=self.relation,
-            same=self.same_row("t", "p"),
+            same=self.row_by_index("t", "p"),
             unmoved=self.unmoved("t", "p"),
         )
         return self.drop_owners(
@@ -163,6 +177,17 @@ class Plan:
             columns.append(compose("{c} AS {e}", c=name(f"new__{column}"), e=name(f"expected__{fields[column]}")))
         return compose("SELECT {columns} FROM {plan}", columns=joined(", ", columns), plan=self.relation)
 
+    def repeated(self) -> Statement:
+        """The same, where the plan deletes all rows of a key but one."""
+        labels = [f"key__{key.name}" for key in self.rule.key_fields]
+        owners = (compose("{o} AS {k}", o=name(o), k=name(k)) for o, k in zip(self.owners, labels, strict=True))
+        return compose(
+            "SELECT {owners}, count(*) + 1 AS actual__rows, 1 AS expected__rows FROM {plan} GROUP BY {keys}",
+            owners=joined(", ", owners),
+            plan=self.relation,
+            keys=names(self.owners),
+        )
+
     def drop_known(self, other: Plan) -> None:
         """Take out the rows that another plan deletes for the same owner."""
         self._drop(other, "q.op = 'delete'", self.owners)
@@ -210,7 +235,7 @@ class Plan:
             "SELECT t.* FROM {table} AS t JOIN {plan} AS p ON {same}",
             table=name(self.model._meta.db_table),
             plan=self.relation,
-            same=self.same_row("t", "p"),
+            same=self.row_by_index("t", "p"),
         )
 
     def rows_after(self) -> Statement:

@@ -233,6 +233,12 @@ def _still_accepted(now: Any) -> Q:
     return Q(status=Violation.Status.ACCEPTED) & unexpired
 
 
+def open_keys(rule: Rule, database: str) -> list[Key]:
+    """The keys of the violations that are stored as open."""
+    opened = Violation.objects.filter(rule=rule.label, database=database, status=Violation.Status.OPEN)
+    return [rule.key_from_json(key) for key in opened.values_list("key", flat=True)]
+
+
 def resolve(rule: Rule, run: Run, keys: Sequence[Key]) -> int:
     """Mark stored violations of these keys as resolved by a repair."""
     found = Violation.objects.filter(rule=rule.label, database=run.database, status=Violation.Status.OPEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,12 +15,11 @@ from django.db.models import Q
 from integrity import events, records, statuses
 from integrity.batch import Batch, Outcome
 from integrity.batches import Batches
-from integrity.bearers import Bearers
 from integrity.cascades import reachable
 from integrity.conf import conf
 from integrity.emptiness import refuse_empty_reference
 from integrity.enforcement.along import models_along
-from integrity.exceptions import Cancelled, EngineError, LostRun, Refused, sentence
+from integrity.exceptions import Cancelled, EngineError, Harm, LostRun, Refused, sentence
 from integrity.holding import Holding
 from integrity.keys import Key
 from integrity.leftovers import sweep
@@ -30,10 +30,13 @@ from integrity.ordering import ANY, Job, feeds_itself
 from integrity.registry import registry
 from integrity.reports import Finding, RuleReport, Wider, added
 from integrity.rules.base import Rule
+from integrity.rules.unique import Unique
 from integrity.safety import Brake
 from integrity.schema import is_retired, require_declared
 from integrity.scope import Scope
+from integrity.statement import fetch
 from integrity.throttle import Throttle
+from integrity.worklist import Item, Keys, Listed, Work
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +67,8 @@ class RuleRepair:
         self.throttle = Throttle(holding, {model._meta.db_table for model in self.models}, observer)
         self.batch = Batch(job, holding, self.connection, self.exempt, observer, self.throttle)
         self.left: dict[Key, Finding] = {}
-        self.window: tuple[Scope, list[Key], int] = (scope, [], 0)
+        self.window: tuple[Scope, Sequence[Item], int] = (scope, [], 0)
+        self.harms: list[Harm] = []
         self.measured = False
         self.planned: dict[str, int] = {}
         self.written: dict[str, int] = {}
@@ -122,6 +126,7 @@ class RuleRepair:
         self._check_whole(whole)
 
     def _passes(self) -> None:
+        """Raises Harm when all that came of it were keys whose repair would break another rule."""
         for _ in range(MAX_PASSES):
             before = self.report.changes
             self._pass()
@@ -132,6 +137,8 @@ class RuleRepair:
             self.report.reasons.append(
                 f"It did not come to rest in {MAX_PASSES} passes: rows may follow each other in a circle"
             )
+        if self.harms and len(self.harms) == self.report.skipped and not self.report.changes:
+            raise self.harms[0]
 
     def _prepare(self) -> None:
         # What is decided once for all batches commits before the first: whoever goes on with the run must find it.
@@ -174,28 +181,51 @@ class RuleRepair:
     # A pass over the violations
 
     def _pass(self) -> None:
-        """Window after window of violating keys; only the keys of one are held in memory."""
+        """The violations as they are now, each worked off once."""
         self.left.clear()
         self.report.skipped = 0
         self.report.reasons.clear()
+        self.harms.clear()
         self.undone.clear()
         self.measured, self.written = False, dict(self.planned)
-        scope = begin = self._settled()
+        scope = self._settled()
+        if self.scope.keys is None and isinstance(self.rule, Unique) and len(self.rule.model._meta.pk_fields) == 1:
+            self._work_off_listed(self.rule, scope)
+        else:
+            self._work_off_windows(scope)
+
+    def _work_off_windows(self, scope: Scope) -> None:
+        """Window after window of violating keys; only the keys of one are held in memory."""
+        first = True
         while True:
             keys, found, checked = keys_in(self.rule, scope, DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
-            if scope is begin:
+            if first:
                 self._begin(checked, found)
-            self.observer.reaches("detected")
-            self.window = scope, keys, found
-            self.batch.bearers = self._bearers(keys)
-            Batches(self._batch, self._skip, self.throttle).work_off(keys)
+                first = False
+            self._work_off(Keys(self.rule, self.connection), scope, keys, found)
             if found <= len(keys):
                 return
             scope = scope.beyond(keys[-1])
 
-    def _bearers(self, keys: list[Key]) -> Bearers:
-        """What one batch needs it finds by itself."""
-        return Bearers.of(self.rule, keys, self.connection) if len(keys) > conf().BATCH_KEYS else Bearers()
+    def _work_off_listed(self, rule: Unique, scope: Scope) -> None:
+        (population,) = fetch(self.connection, rule.population(scope, DEFAULT_DB_ALIAS))
+        listed = Listed(rule, scope, self.connection)
+        try:
+            self._begin(population["checked"], listed.found)
+            if listed.found > conf().BATCH_KEYS:
+                listed.list_rows()
+                self._work_off(listed, scope, range(1, listed.found + 1), listed.found)
+            else:
+                self._work_off(Keys(rule, self.connection), scope, listed.first(listed.found), listed.found)
+        finally:
+            with contextlib.suppress(DatabaseError):
+                listed.drop()
+
+    def _work_off(self, work: Work, scope: Scope, items: Sequence[Item], found: int) -> None:
+        self.observer.reaches("detected")
+        self.window = scope, items, found
+        self.batch.work = work
+        Batches(self._batch, self._leave, self.throttle).work_off(items)
 
     def _begin(self, checked: int, found: int) -> None:
         self.report.checked = self.report.checked or checked
@@ -206,29 +236,34 @@ class RuleRepair:
         if found:
             refuse_empty_reference(self.rule, self.steps, self._scope())
 
-    def _batch(self, keys: Sequence[Key]) -> set[Key]:
+    def _batch(self, items: Sequence[Item]) -> set[Item]:
         """Repair some keys. Those whose rows moved meanwhile, to be tried again."""
-        if len(keys) < self.window[2] and not self.run.dry_run:
+        if len(items) < self.window[2] and not self.run.dry_run:
             self._measure(*self.window)
-        outcome = self.batch.carry_out(keys, self._check_brake, self.sample - len(self.report.planned))
+        outcome = self.batch.carry_out(items, self._check_brake, self.sample - len(self.report.planned))
         self.report.changes += outcome.changes
         self.report.planned += outcome.planned
-        self._remember(keys, outcome)
+        self._remember(items, outcome)
         for key, why in outcome.protected.items():
             # One that moved as well is tried again, and may be protected no longer.
             if key not in outcome.moved:
                 self._skip([key], why)
-        self.observer.advances(self.rule.label, len(keys) - len(outcome.moved))
-        return outcome.moved
+        self.observer.advances(self.rule.label, len(items) - len(outcome.again))
+        return outcome.again
 
-    def _remember(self, keys: Sequence[Key], outcome: Outcome) -> None:
+    def _remember(self, items: Sequence[Item], outcome: Outcome) -> None:
         for table, rows in outcome.tables.items():
             self.planned[table] = self.planned.get(table, 0) + rows
         self.done, self.undone = added(self.done, outcome.done), added(self.undone, outcome.undone)
-        for key in keys:
+        for key in self.batch.work.keys(items) if self.left else ():
             self.left.pop(key, None)
         if not self.run.dry_run:
             self.left |= {key: found for key, found in outcome.left.items() if key not in outcome.moved}
+
+    def _leave(self, items: Sequence[Item], met: Exception) -> None:
+        if isinstance(met, Harm):
+            self.harms.append(met)
+        self._skip(self.batch.work.keys(items), sentence(met))
 
     def _skip(self, keys: Iterable[Key], why: str) -> None:
         for key in keys:
@@ -245,7 +280,7 @@ class RuleRepair:
         if not self.measured and not self.run.dry_run:
             self._check_all(planned)
 
-    def _measure(self, scope: Scope, keys: list[Key], found: int) -> None:
+    def _measure(self, scope: Scope, items: Sequence[Item], found: int) -> None:
         """Plan everything once before anything is written, so that the brake stops a repair and not half of one."""
         if self.measured:
             return
@@ -255,15 +290,12 @@ class RuleRepair:
         if self._is_surely_allowed(found):
             return
         planned: dict[str, int] = {}
-        first = self.batch.bearers
         while True:
-            planned = added(planned, self.batch.count(keys))
-            if found <= len(keys):
+            planned = added(planned, self.batch.count(items))
+            if found <= len(items):
                 break
-            scope = scope.beyond(keys[-1])
-            keys, found, _ = keys_in(self.rule, scope, DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
-            self.batch.bearers = self._bearers(keys)
-        self.batch.bearers = first
+            scope = scope.beyond(items[-1])
+            items, found, _ = keys_in(self.rule, scope, DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
         self._check_all(planned)
 
     def _is_surely_allowed(self, found: int) -> bool:

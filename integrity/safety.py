@@ -12,7 +12,6 @@ from typing import Any
 from django.db.models import Model
 
 from integrity import deadline
-from integrity.bearers import Bearers
 from integrity.conf import conf
 from integrity.enforcement.along import Rows, rows_along
 from integrity.enforcement.declared import our_triggers
@@ -181,14 +180,13 @@ class DoNoHarm:
         keys: dict[Rule, set[Key]],
         connection: Any,
         known: dict[Rule, Statement] | None = None,
-        bearers: Bearers | None = None,
+        scope: Scope | None = None,
     ) -> None:
-        """known: statements that tell, also after the write, what broke a rule before it. bearers: the rows of the
-        keys, where all rules are the one that they were found for.
+        """known: statements that tell, also after the write, what broke a rule before it. scope: what is looked at,
+        instead of the keys.
         """
         self.connection = connection
-        self.bearers = bearers or Bearers()
-        self.keys = keys
+        self.keys, self.scope = keys, scope
         self.known = known or {}
         self.before = {rule: self._look(rule) for rule in keys if rule not in self.known}
 
@@ -245,9 +243,10 @@ class DoNoHarm:
 
     def _look(self, rule: Rule) -> Seen:
         keys = self.keys[rule]
-        if not keys:
+        if not keys and self.scope is None:
             return {}
-        return self._seen(rule, rule.violations(self.bearers.scope(sorted(keys, key=str)), self.connection.alias))
+        scope = self.scope or Scope.of(sorted(keys, key=str))
+        return self._seen(rule, rule.violations(scope, self.connection.alias))
 
     def _seen(self, rule: Rule, statement: Statement) -> Seen:
         rows = fetch(self.connection, statement)

@@ -9,8 +9,9 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from integrity.expressions import AnyOf, AnyOfVariable, array_type, prepared
+from integrity.expressions import AnyListed, AnyOf, AnyOfVariable, array_type, prepared
 from integrity.keys import Key, columns_of
+from integrity.statement import Statement
 
 Settle = dict[str, Any]
 
@@ -21,8 +22,8 @@ class Scope:
 
     keys: only these. after: only keys beyond this one, in the order of the key. upto: none beyond this one. without:
     not these (accepted exceptions). settle: lookups with the least age that a row must have, for repairs. variable: the
-    array variable of a trigger function that holds the keys. among: primary keys of the rows that bear the keys, where
-    they are known; they stand for the keys, and a row among them may have got another key since.
+    array variable of a trigger function that holds the keys. listed: a SELECT of the primary keys of the rows that bear
+    the keys, where they are known; it stands for the keys.
     """
 
     keys: tuple[Key, ...] | None = None
@@ -31,7 +32,7 @@ class Scope:
     without: tuple[Key, ...] = ()
     settle: Settle = field(default_factory=dict)
     variable: str = ""
-    among: tuple[Any, ...] | None = None
+    listed: Statement | None = None
 
     @classmethod
     def of(cls, keys: Sequence[Key] | None) -> Scope:
@@ -41,7 +42,8 @@ class Scope:
     @property
     def narrow(self) -> bool:
         """True when pushing the keys down to the related tables pays."""
-        return bool(self.variable) or any(part is not None for part in (self.keys, self.after, self.upto))
+        narrowed = (self.keys, self.after, self.upto, self.listed)
+        return bool(self.variable) or any(part is not None for part in narrowed)
 
     def beyond(self, key: Key | None) -> Scope:
         """The same scope from behind a key on."""
@@ -63,8 +65,8 @@ class Scope:
 
     def restrict_groups(self, queryset: QuerySet[Any, Any], lookups: Sequence[str]) -> QuerySet[Any, Any]:
         """Rows whose ``lookups``, which may be NULL, make up a key in scope."""
-        if self.among is not None:
-            queryset = queryset.filter(AnyOf("pk", self.among))
+        if self.listed is not None:
+            queryset = queryset.filter(AnyListed(self.listed))
         elif self.keys is not None:
             queryset = queryset.filter(_in_with_nulls(lookups, self.keys))
         if self.after is not None:

@@ -43,6 +43,8 @@ class Write:
     """The rows are those of the violating keys, which are locked before anything is planned."""
     cascades: bool = True
     """Rows that refer to deleted ones go along; False where earlier writes have pointed them elsewhere."""
+    all_but_one: bool = False
+    """The rows are all of their key but one."""
     protects: bool = False
     """Nothing is written: an owner that has such a row is left alone and reported."""
     why: str = "rows of another table refer to it and are protected"

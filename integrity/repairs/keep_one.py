@@ -75,7 +75,7 @@ def removal(unique: Unique, scope: Scope, using: str, *, outcome: str, repeats: 
         *(compose("{pk} AS {row}", pk=name(f"gone__{pk}"), row=name(f"row__{pk}")) for pk in pks),
     ]
     delete = compose("SELECT {columns} FROM ({surplus}) AS s", columns=joined(", ", columns), surplus=surplus)
-    gone = Write(unique.model, delete, locked=True, cascades=False, outcome=outcome)
+    gone = Write(unique.model, delete, locked=True, cascades=False, all_but_one=True, outcome=outcome)
     return [*repoint(unique, surplus, using, repeats), gone]
 
 

@@ -147,12 +147,6 @@ class Rule(ABC):
         ]
         return compose("SELECT {columns} FROM ({source}) AS r", columns=joined(", ", columns), source=source)
 
-    def bearers(self, scope: Scope, using: str) -> Statement | None:
-        """A SELECT of ``key__<name>`` and ``pk`` of the rows that bear the keys in scope; None where a key finds its
-        rows by itself, because it is their primary key.
-        """
-        return None
-
     @property
     def divisible(self) -> bool:
         """True where looking at a stretch of its keys costs as much as there are rows in it, and no more."""

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.core.exceptions import FieldError
-from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Count, F, Field, Model, QuerySet
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Count, F, Field, IntegerField, Max, Min, Model, QuerySet
 
 from integrity.exceptions import WrongDeclaration
-from integrity.expressions import name_of
+from integrity.expressions import array_type, name_of
 from integrity.paths import Path, lookups, resolve
 from integrity.repairs.keep_one import KeepOne
 from integrity.rules.base import Rule
@@ -75,21 +75,17 @@ class Unique(Rule):
         return scope.restrict_groups(queryset.alias(**expressions) if expressions else queryset, names)
 
     def violations(self, scope: Scope, using: str) -> Statement:
-        parts = {f"integrity_by_{i}": part for i, part in enumerate(self.by)}
-        rows = self.rows(scope, using).values(**parts).annotate(integrity_rows=Count("*")).filter(integrity_rows__gt=1)
-        keys = (
-            compose("g.{part} AS {key}", part=name(part), key=name(f"key__{label}"))
-            for part, label in zip(parts, self.labels, strict=True)
-        )
+        rows = self.rows(scope, using).values(**self.parts())
+        rows = rows.annotate(integrity_rows=Count("*")).filter(integrity_rows__gt=1)
         return compose(
             "SELECT {keys}, g.integrity_rows AS actual__rows, 1 AS expected__rows FROM ({rows}) AS g",
-            keys=joined(", ", keys),
+            keys=self._keys("g"),
             rows=from_queryset(rows, using),
         )
 
     def keys_of_rows(self, source: Statement, root: type[Model] | None = None) -> Statement:
         opts = self.model._meta
-        parts = {f"integrity_by_{i}": part for i, part in enumerate(self.by)}
+        parts = self.parts()
         selected = self.model._base_manager.using(DEFAULT_DB_ALIAS).order_by().values(**parts)
         # The source takes the name of the table, so that the ORM's expressions are computed over its rows.
         keys = (
@@ -104,20 +100,45 @@ class Unique(Rule):
             rows=from_queryset(selected, DEFAULT_DB_ALIAS),
         )
 
-    def bearers(self, scope: Scope, using: str) -> Statement | None:
-        if len(self.model._meta.pk_fields) != 1:
-            return None
-        parts = {f"integrity_by_{i}": part for i, part in enumerate(self.by)}
-        rows = self.rows(scope, using).values(integrity_pk=F("pk"), **parts)
-        keys = (
-            compose("r.{part} AS {key}", part=name(part), key=name(f"key__{label}"))
-            for part, label in zip(parts, self.labels, strict=True)
-        )
+    def parts(self) -> dict[str, Any]:
+        """Names that no column has -> what a key is made of."""
+        return {f"integrity_by_{i}": part for i, part in enumerate(self.by)}
+
+    def listed(self, scope: Scope, using: str) -> Statement:
+        """A SELECT of the keys that occur more than once: ``key__<part>``, with how many ``rows`` have each and, where
+        primary keys are numbers, the ``first`` and the ``last`` of them.
+        """
+        pk = self.model._meta.pk
+        counted: dict[str, Any] = {"integrity_rows": Count("*")}
+        none = Statement(f"NULL::{array_type(pk, connections[using]).removesuffix('[]')}")
+        ends = none, none
+        if isinstance(getattr(pk, "target_field", pk), IntegerField):
+            counted |= {"integrity_first": Min("pk"), "integrity_last": Max("pk")}
+            ends = Statement("g.integrity_first"), Statement("g.integrity_last")
+        rows = self.rows(scope, using).values(**self.parts()).annotate(**counted).filter(integrity_rows__gt=1)
         return compose(
-            "SELECT {keys}, r.integrity_pk AS pk FROM ({rows}) AS r",
-            keys=joined(", ", keys),
+            "SELECT {keys}, g.integrity_rows AS rows, {first} AS first, {last} AS last FROM ({rows}) AS g",
+            keys=self._keys("g"),
+            first=ends[0],
+            last=ends[1],
             rows=from_queryset(rows, using),
         )
+
+    def bearers(self, scope: Scope, using: str) -> Statement:
+        """A SELECT of the rows in scope: ``key__<part>`` and ``pk``."""
+        rows = self.rows(scope, using).values(integrity_pk=F("pk"), **self.parts())
+        return compose(
+            "SELECT {keys}, r.integrity_pk AS pk FROM ({rows}) AS r",
+            keys=self._keys("r"),
+            rows=from_queryset(rows, using),
+        )
+
+    def _keys(self, of: str) -> Statement:
+        keys = (
+            compose("{part} AS {key}", part=name(of, part), key=name(f"key__{label}"))
+            for part, label in zip(self.parts(), self.labels, strict=True)
+        )
+        return joined(", ", keys)
 
     def population(self, scope: Scope, using: str) -> Statement:
         counted = self.rows(scope, using).values_list("pk")
@@ -153,7 +174,7 @@ class Unique(Rule):
             yield from own_row_problems(self.model, part)
 
     def _fields(self) -> list[Field[Any, Any]]:
-        parts = {f"integrity_by_{i}": part for i, part in enumerate(self.by)}
+        parts = self.parts()
         annotations = self.model._base_manager.annotate(**parts).query.annotations
         return [
             getattr(annotations[part].output_field, "target_field", annotations[part].output_field) for part in parts

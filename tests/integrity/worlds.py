@@ -230,6 +230,13 @@ WORLDS = {
     ),
 }
 
+HARMED = [3, 6, 7]
+LIMIT = _named(
+    Always(
+        toy.Account, ~Q(balance=3, id__in=HARMED), name="never_three", because="Their repair would break this."
+    )
+)
+
 
 def scheduled() -> list[Rule]:
     """Two rules about the accounts that are due each hour; what breaks the second is repaired by itself."""
@@ -272,7 +279,10 @@ def perform(
     observer: Observer | None = None,
     keys: Sequence[int] | None = None,
 ) -> Report:
-    """Repair a world, or undo a run of it, only some keys where they are given; the world of squads is imported."""
+    """Repair a world, or undo a run of it, only some keys where they are given; the world of squads is imported.
+
+    The limited accounts are the accounts, some of which may not be repaired.
+    """
     if verb == "run":
         return run_scheduled(observer)
     if world == "alerts":
@@ -292,8 +302,9 @@ def perform(
     if world == "players":
         rules = [("players.mileage_adds_up", "recalculate_from_player"), ("players.group_total_adds_up", "recompute")]
         return repair([(registry.get(rule), strategy) for rule, strategy in rules], observer=observer, actor="ann")
-    found = WORLDS[world]
-    registry.register("toy", [found.rule])
+    found = WORLDS["accounts" if world == "limited accounts" else world]
+    rules = [found.rule, *([LIMIT] if world == "limited accounts" else [])]
+    registry.register("toy", rules)
     try:
         if verb in ("work", "parts", "part"):
             return _work(observer, verb)
@@ -302,7 +313,7 @@ def perform(
         chosen = None if keys is None else [(key,) for key in keys]
         return repair([(found.rule, found.strategy)], keys=chosen, observer=observer, actor="ann")
     finally:
-        registry.unregister(found.rule.label)
+        registry.unregister(*(rule.label for rule in rules))
 
 
 def _work(observer: Observer | None, verb: str) -> Report:
