@@ -143,6 +143,12 @@ class AnyListed(Func):
         return f"{text} = ANY(ARRAY({self.listed.text}))", (*params, *self.listed.params)
 
 
+def has_numbers(model: type[Model]) -> bool:
+    """True where the rows of a model have whole numbers as their primary keys, of which there is a least one."""
+    pk = model._meta.pk
+    return isinstance(getattr(pk, "target_field", pk), IntegerField)
+
+
 def array_type(field: Field[Any, Any], connection: Any) -> str:
     """The array type for keys of a field: without a length or scale, which a cast would cut the keys to."""
     target = getattr(field, "target_field", field)

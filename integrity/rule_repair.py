@@ -12,7 +12,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Q
 
-from integrity import events, records, statuses
+from integrity import deadline, events, records, statuses
 from integrity.batch import Batch, Outcome
 from integrity.batches import Batches
 from integrity.cascades import reachable
@@ -189,7 +189,7 @@ class RuleRepair:
         self.undone.clear()
         self.measured, self.written = False, dict(self.planned)
         scope = self._settled()
-        if self.scope.keys is None and isinstance(self.rule, Unique) and len(self.rule.model._meta.pk_fields) == 1:
+        if isinstance(self.rule, Unique) and Listed.may_be(self.rule, scope, self.connection):
             self._work_off_listed(self.rule, scope)
         else:
             self._work_off_windows(scope)
@@ -208,12 +208,16 @@ class RuleRepair:
             scope = scope.beyond(keys[-1])
 
     def _work_off_listed(self, rule: Unique, scope: Scope) -> None:
-        (population,) = fetch(self.connection, rule.population(scope, DEFAULT_DB_ALIAS))
-        listed = Listed(rule, scope, self.connection)
+        with transaction.atomic():
+            deadline.bound(self.connection)
+            (population,) = fetch(self.connection, rule.population(scope, DEFAULT_DB_ALIAS))
+            listed = Listed(rule, scope, self.connection)
+            several = listed.found > conf().BATCH_KEYS
+            if several:
+                listed.list_rows()
         try:
             self._begin(population["checked"], listed.found)
-            if listed.found > conf().BATCH_KEYS:
-                listed.list_rows()
+            if several:
                 self._work_off(listed, scope, range(1, listed.found + 1), listed.found)
             else:
                 self._work_off(Keys(rule, self.connection), scope, listed.first(listed.found), listed.found)

@@ -96,6 +96,12 @@ class Listed:
         (counted,) = fetch(connection, compose("SELECT count(*) AS found FROM {keys}", keys=self.held))
         self.found = int(counted["found"])
 
+    @staticmethod
+    def may_be(rule: Unique, scope: Scope, connection: Any) -> bool:
+        """Not behind a pooler that changes sessions between transactions, for which Django has this setting."""
+        pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS", False)
+        return scope.keys is None and len(rule.model._meta.pk_fields) == 1 and not pooled
+
     def first(self, limit: int) -> list[Key]:
         """The lowest keys, in their own order."""
         lowest = compose(

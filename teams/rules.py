@@ -69,6 +69,8 @@ rules = [
         name="practice_time_is_one",
         because="A team practises once at a time and place; the first entry is the true one.",
         tags=["teams", "duplicates"],
+        # Imports that make teams anew give one team several numbers.
+        suspects={"team": ["team__club__name", "team__series__name", "team__league__league_id"]},
         enforce=True,
         repairs={"rebuild": Rebuild(backup="practice_times_corrupted_backup")},
     ),

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import Count, F, Q
+from django.db import connections
+from django.db.models import F, Q
 
 from integrity.exceptions import WrongDeclaration
-from integrity.expressions import name_of
+from integrity.expressions import AnyListed, array_type, has_numbers, name_of
 from integrity.paths import Path, resolve
 from integrity.scope import Scope
-from integrity.statement import Statement, compose, from_queryset, joined, name, value
+from integrity.statement import Statement, compose, from_queryset, joined, name, names, value
 
 if TYPE_CHECKING:
     from integrity.rules.unique import Unique
@@ -29,16 +29,41 @@ def suspected(rule: Unique, scope: Scope, using: str, limit: int) -> Statement:
     ``ids__<name>``, the different values of each unstable one.
     """
     told = _told(rule)
-    groups = _groups(rule, told, scope, using)
+    several = (compose("count(DISTINCT r.{id}) > 1", id=name(f"id_{part}")) for part in rule.suspects)
+    ids = (compose("array_agg(DISTINCT r.{i}) AS {i}", i=name(f"id_{part}")) for part in rule.suspects)
     selected = [compose("g.{c} AS {told}", c=name(f"told_{i}"), told=name(f"told__{n}")) for i, n in enumerate(told)]
-    selected += [compose("g.{c} AS {ids}", c=name(f"ids_{n}"), ids=name(f"ids__{n}")) for n in rule.suspects]
+    selected += [compose("g.{c} AS {ids}", c=name(f"id_{n}"), ids=name(f"ids__{n}")) for n in rule.suspects]
     return compose(
-        "SELECT count(*) OVER () AS suspects, {selected}, g.integrity_rows AS rows FROM ({groups}) AS g"
-        " ORDER BY {order} LIMIT {limit}",
+        "WITH few AS MATERIALIZED ({few}) SELECT count(*) OVER () AS suspects, {selected}, g.rows FROM ("
+        "SELECT {told}, {ids}, sum(few.rows)::bigint AS rows FROM ({rows}) AS r JOIN few USING (integrity_pk)"
+        " GROUP BY {told} HAVING {several}) AS g ORDER BY {order} LIMIT {limit}",
+        few=_few(rule, scope, using),
         selected=joined(", ", selected),
-        groups=from_queryset(groups, using),
-        order=joined(", ", (name("g", f"told_{i}") for i in range(len(told)))),
+        told=names((f"told_{i}" for i in range(len(told))), of="r"),
+        ids=joined(", ", ids),
+        rows=from_queryset(_resolved(rule, told, scope, using), using),
+        several=joined(" OR ", several),
+        order=names((f"told_{i}" for i in range(len(told))), of="g"),
         limit=value(limit),
+    )
+
+
+def _few(rule: Unique, scope: Scope, using: str) -> Statement:
+    """One row of each key that has all but the unstable parts in common with another key, and how many rows have it.
+
+    What the ids lead to is looked up for these alone.
+    """
+    rows = from_queryset(rule.rows(scope, using).values(integrity_pk=F("pk"), **rule.parts()), using)
+    type_ = array_type(rule.model._meta.pk, connections[using]).removesuffix("[]")
+    stable = [part for label, part in zip(rule.labels, rule.parts(), strict=True) if label not in rule.suspects]
+    return compose(
+        "SELECT integrity_pk, rows FROM ("
+        "SELECT {first} AS integrity_pk, count(*) AS rows, count(*) OVER ({same}) AS keys"
+        " FROM ({rows}) AS t GROUP BY {parts}) AS k WHERE keys > 1",
+        first=Statement("min(integrity_pk)" if has_numbers(rule.model) else f"min(integrity_pk::text)::{type_}"),
+        same=compose("PARTITION BY {stable}", stable=names(stable)) if stable else Statement(""),
+        rows=rows,
+        parts=names(rule.parts()),
     )
 
 
@@ -51,17 +76,15 @@ def _told(rule: Unique) -> dict[str, Any]:
     return told
 
 
-def _groups(rule: Unique, told: dict[str, Any], scope: Scope, using: str) -> Any:
-    parts = {f"told_{i}": part for i, part in enumerate(told.values())}
-    different = {f"ids_{part}": ArrayAgg(part, distinct=True, default=None) for part in rule.suspects}
-    counted = {f"different_{part}": Count(part, distinct=True) for part in rule.suspects}
-    several, resolved = Q(), Q()
-    for part, natural in rule.suspects.items():
-        several |= Q(**{f"different_{part}__gt": 1})
-        # What leads nowhere has no natural key, and nothing in common with others that lead nowhere.
-        resolved &= Q(*((f"{lookup}__isnull", False) for lookup in natural), _connector=Q.OR)
-    rows = rule.rows(scope, using).filter(resolved).values(**parts)
-    return rows.annotate(integrity_rows=Count("*"), **different, **counted).filter(several)
+def _resolved(rule: Unique, told: dict[str, Any], scope: Scope, using: str) -> Any:
+    """Those rows with what their ids lead to; one that leads nowhere has nothing in common with others."""
+    columns = {f"told_{i}": part for i, part in enumerate(told.values())}
+    columns |= {f"id_{part}": F(part) for part in rule.suspects}
+    leads = Q()
+    for natural in rule.suspects.values():
+        leads &= Q(*((f"{lookup}__isnull", False) for lookup in natural), _connector=Q.OR)
+    few = AnyListed(Statement("SELECT integrity_pk FROM few"))
+    return rule.rows(scope, using).filter(leads, few).values(integrity_pk=F("pk"), **columns)
 
 
 def suspect_paths(rule: Unique) -> list[Path]:
@@ -71,6 +94,9 @@ def suspect_paths(rule: Unique) -> list[Path]:
 
 def suspect_problems(rule: Unique) -> Iterable[WrongDeclaration]:
     """What is wrong with the declaration of suspects."""
+    if rule.suspects and len(rule.model._meta.pk_fields) > 1:
+        yield WrongDeclaration("suspects= needs a primary key of one column", "Leave suspects= out.")
+        return
     plain = {name_of(part) for part in rule.by if isinstance(part, F)}
     for part, natural in rule.suspects.items():
         if part not in plain:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import FieldError
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Count, F, Field, IntegerField, Max, Min, Model, QuerySet
+from django.db.models import Count, F, Field, Max, Min, Model, QuerySet
 
 from integrity.exceptions import WrongDeclaration
-from integrity.expressions import array_type, name_of
+from integrity.expressions import array_type, has_numbers, name_of
 from integrity.paths import Path, lookups, resolve
 from integrity.repairs.keep_one import KeepOne
 from integrity.rules.base import Rule
@@ -112,7 +112,7 @@ class Unique(Rule):
         counted: dict[str, Any] = {"integrity_rows": Count("*")}
         none = Statement(f"NULL::{array_type(pk, connections[using]).removesuffix('[]')}")
         ends = none, none
-        if isinstance(getattr(pk, "target_field", pk), IntegerField):
+        if has_numbers(self.model):
             counted |= {"integrity_first": Min("pk"), "integrity_last": Max("pk")}
             ends = Statement("g.integrity_first"), Statement("g.integrity_last")
         rows = self.rows(scope, using).values(**self.parts()).annotate(**counted).filter(integrity_rows__gt=1)

@@ -108,7 +108,6 @@ class RepairDivision(RuleRepair):
         keys: list[Key] = []
         if not self.of_each_key:
             keys, found, _ = keys_in(self.rule, self._settled(), DEFAULT_DB_ALIAS, conf().WINDOW_KEYS)
-            self.batch.bearers = self._bearers(keys)
         self._measure(self._settled(), keys, found)
 
     def _note_columns(self) -> None:

@@ -8,7 +8,8 @@ from integrity.models import Change
 from integrity.undo import undo
 from tests.integrity import worlds
 from tests.integrity.helpers import declared, registered, repaired
-from tests.integrity.test_unique import keep_one, make_account, make_entries, unique
+from tests.integrity.test_derived import make_account
+from tests.integrity.test_unique import keep_one, make_entries, unique
 from tests.integrity.worlds import HARMED, WRONG
 from tests.toy import models as toy
 

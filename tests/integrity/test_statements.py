@@ -4,13 +4,19 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from integrity import Unique
 from integrity.engine import analyze
+from integrity.rebuilding.choose import choose
 from integrity.registry import registry
 from integrity.repair import repair
+from integrity.schema import columns
+from integrity.statement import name
 from integrity.undo import undo
 from players.models import Group, HourlyMetric, Membership, OpenSession, Player
+from tests.integrity.helpers import declared
 from tests.integrity.worlds import WORLDS
 from tests.players.factories import FIRST_HOUR, make_device, make_group
+from tests.toy import models as toy
 
 pytestmark = pytest.mark.django_db
 
@@ -74,3 +80,14 @@ def test_an_undo_takes_so_many_statements_however_many_rows_are_in_a_batch():
         counts.append(statements(undo, run))
         empty()
     assert counts[0] == counts[1]
+
+
+def test_the_planner_is_left_as_it_was_when_equal_rows_were_put_together():
+    held = [(column.name, column.type) for column in columns("toy_entry", connection)]
+    rule = declared(Unique, toy.Entry, by=["amount"], keep="id")
+    with CaptureQueriesContext(connection) as captured:
+        choose(rule, name("toy_entry"), held, "default", connection)
+    assert any("'enable_sort', 'off'" in query["sql"] for query in captured)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('enable_sort'), current_setting('parallel_setup_cost')")
+        assert cursor.fetchone() == ("on", "1000")

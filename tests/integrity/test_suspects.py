@@ -46,6 +46,19 @@ def test_rows_that_differ_in_nothing_but_the_id_are_suspects(branch):
     assert (suspect.ids, suspect.rows) == ({"account": [old.pk, new.pk]}, 2)
 
 
+def test_their_rows_are_counted_with_the_repetitions(branch):
+    entered(make_account(name="Ada", branch=branch), 5, 5, 7), entered(make_account(name="Ada", branch=branch), 5)
+    report = looked(once())
+    assert (report.violations, [suspect.rows for suspect in report.suspected]) == (1, [3])
+
+
+def test_rows_whose_primary_key_is_no_number_may_be_suspects():
+    for box in [toy.Box.objects.create(item_count=1) for _ in range(2)]:
+        toy.Item.objects.create(box=box, weight=3)
+    rule = declared(Unique, toy.Item, by=["box"], suspects={"box": ["box__item_count"]})
+    assert looked(rule).suspects == 1
+
+
 def test_rows_of_other_natural_keys_are_none(branch):
     entered(make_account(name="Ada", branch=branch), 5), entered(make_account(name="Bob", branch=branch), 5)
     entered(make_account(name="Ada", branch=toy.Branch.objects.create(code="south")), 5)

@@ -12,7 +12,8 @@ from integrity.worklist import Listed
 from tests.integrity.helpers import registered
 from tests.integrity.others import Other
 from tests.integrity.test_concurrency import At
-from tests.integrity.test_unique import keep_one, make_account, make_entries, unique
+from tests.integrity.test_derived import make_account
+from tests.integrity.test_unique import keep_one, make_entries, unique
 from tests.toy import models as toy
 
 pytestmark = pytest.mark.django_db

@@ -303,8 +303,8 @@ def perform(
         rules = [("players.mileage_adds_up", "recalculate_from_player"), ("players.group_total_adds_up", "recompute")]
         return repair([(registry.get(rule), strategy) for rule, strategy in rules], observer=observer, actor="ann")
     found = WORLDS["accounts" if world == "limited accounts" else world]
-    rules = [found.rule, *([LIMIT] if world == "limited accounts" else [])]
-    registry.register("toy", rules)
+    known = [found.rule, *([LIMIT] if world == "limited accounts" else [])]
+    registry.register("toy", known)
     try:
         if verb in ("work", "parts", "part"):
             return _work(observer, verb)
@@ -313,7 +313,7 @@ def perform(
         chosen = None if keys is None else [(key,) for key in keys]
         return repair([(found.rule, found.strategy)], keys=chosen, observer=observer, actor="ann")
     finally:
-        registry.unregister(*(rule.label for rule in rules))
+        registry.unregister(*(rule.label for rule in known))
 
 
 def _work(observer: Observer | None, verb: str) -> Report:

@@ -35,7 +35,7 @@ class Collection:
         self._add(step for step in enumerate(self.steps) if not step[1].last)
         if any(step.last for step in self.steps):
             self._ask_open()
-            self._prove(self._decided())
+            self._prove(self._decided(brief=True))
             self._add(step for step in enumerate(self.steps) if step[1].last)
         self._ask_open()
         taken: dict[Any, set[Any]] = {}
@@ -107,14 +107,14 @@ class Collection:
 
     # Reading it
 
-    def _decided(self) -> Iterator[Verdict]:
+    def _decided(self, *, brief: bool = False) -> Iterator[Verdict]:
         for (old, rows, reused), lines in groupby(self._lines(), key=itemgetter(0, 1, 2)):
             ballots = [
                 Ballot(step, witnesses, tuple(candidates), tuple(preferred), tuple(groups), open_, says)
                 for *_, step, witnesses, candidates, preferred, groups, open_, says in lines
                 if step is not None
             ]
-            yield decide(old, ballots, self.voices, margin=self.margin, reused=reused, rows=rows)
+            yield decide(old, ballots, self.voices, margin=self.margin, reused=reused, rows=rows, brief=brief)
 
     def _lines(self) -> Iterator[tuple[Any, ...]]:
         """Every id with each ballot about it, id by id; not all of them are in memory at once."""

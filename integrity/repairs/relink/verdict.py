@@ -87,7 +87,8 @@ class _Said:
         found: Counter[Id] = Counter()
         for ballot in self.ballots:
             if ballot.witnesses:
-                found.update(dict.fromkeys(set(ballot.candidates), ballot.witnesses))
+                for candidate in set(ballot.candidates):
+                    found[candidate] += ballot.witnesses
         return found
 
     def possible(self, margin: int) -> tuple[set[Id], bool]:
@@ -130,45 +131,66 @@ class _Said:
 
 
 def decide(
-    old: Id, ballots: Iterable[Ballot], voices: Sequence[Voice], *, margin: int, reused: bool = False, rows: int = 0
+    old: Id,
+    ballots: Iterable[Ballot],
+    voices: Sequence[Voice],
+    *,
+    margin: int,
+    reused: bool = False,
+    rows: int = 0,
+    brief: bool = False,
 ) -> Verdict:
     """The verdict on one id. Each step narrows what the others leave; one row must be left, or nothing is written.
 
-    voices: the steps in the order of their declaration. reused: the id exists again, as another row.
+    voices: the steps in the order of their declaration. reused: the id exists again, as another row. brief: nobody will
+    read why; words and the candidates that were not taken are left out, which are most of the work.
     """
-    said: dict[int, _Said] = {}
-    for ballot in ballots:
-        said.setdefault(ballot.step, _Said()).ballots.append(ballot)
-    steps = {step: said[step] for step in sorted(said)}
+    steps = _by_step(ballots)
     speaking = {step: told for step, told in steps.items() if told.spoke}
     listed = {candidate for told in speaking.values() for candidate in told.backed}
-    words = _words(steps, voices)
 
-    def verdict(outcome: str, why: str, of: Collection[Id]) -> Verdict:
-        return Verdict(old, outcome, why=why, candidates=_candidates(of, speaking, voices), rows=rows)
+    def verdict(outcome: str, why: str = "{}", silence: str = "") -> Verdict:
+        if brief:
+            return Verdict(old, outcome, rows=rows)
+        told = why.format(_words(steps, voices) or silence)
+        return Verdict(old, outcome, why=told, candidates=_candidates(listed, speaking, voices), rows=rows)
 
     if reused:
-        return verdict(REUSED, f"the id is that of another row now; {words or 'no step says which was meant'}", listed)
+        return verdict(REUSED, "the id is that of another row now; {}", "no step says which was meant")
     if not speaking:
-        return verdict(NO_CANDIDATE, words or "no step says anything", listed)
+        return verdict(NO_CANDIDATE, silence="no step says anything")
     possible = {step: told.possible(margin) for step, told in speaking.items()}
-    left = {c for c in listed if all(c in accepted for accepted, _ in possible.values())}
+    left = listed.intersection(*(accepted for accepted, _ in possible.values()))
     # Steps that name more rows than can be listed have not been compared with each other.
     if not any(closed for _, closed in possible.values()):
-        return verdict(AMBIGUOUS, words, listed)
+        return verdict(AMBIGUOUS)
     if not left:
-        return verdict(CONTRADICTED if listed else NO_CANDIDATE, words, listed)
+        return verdict(CONTRADICTED if listed else NO_CANDIDATE)
     by = ""
     if len(left) > 1:
         left, by = _preferred(left, speaking, voices, margin)
     if len(left) != 1:
-        return verdict(AMBIGUOUS, words, listed)
+        return verdict(AMBIGUOUS)
     (new,) = left
     backing = {step: told for step, told in speaking.items() if told.backed[new]}
     if len(backing) < 2 and not any(0 < voices[step].alone <= told.backed[new] for step, told in backing.items()):
-        return verdict(AMBIGUOUS, f"{words}; no other step says the same", listed)
-    found = verdict(RELINKED, _words(backing, voices, new), left)
-    return replace(found, new=new, by=by or _decisive(new, possible, list(backing), voices))
+        return verdict(AMBIGUOUS, "{}; no other step says the same")
+    return Verdict(
+        old,
+        RELINKED,
+        new=new,
+        by=by or _decisive(new, possible, list(backing), voices),
+        why="" if brief else _words(backing, voices, new),
+        candidates=_candidates(left, speaking, voices),
+        rows=rows,
+    )
+
+
+def _by_step(ballots: Iterable[Ballot]) -> dict[int, _Said]:
+    said: dict[int, _Said] = {}
+    for ballot in ballots:
+        said.setdefault(ballot.step, _Said()).ballots.append(ballot)
+    return {step: said[step] for step in sorted(said)}
 
 
 def settled(
