@@ -92,6 +92,8 @@ class Listed:
         numbered = (
             "CREATE TEMP TABLE {table} AS SELECT row_number() OVER (ORDER BY k.first) AS no, k.* FROM ({keys}) AS k"
         )
+        # A pooler may hand the session of a dead process on.
+        self.drop()
         run(connection, compose(numbered, table=name(self.key_table), keys=rule.listed(scope, connection.alias)))
         (counted,) = fetch(connection, compose("SELECT count(*) AS found FROM {keys}", keys=self.held))
         self.found = int(counted["found"])
@@ -141,9 +143,10 @@ class Listed:
 
     def lock(self, items: Sequence[Item]) -> set[Item]:
         """A row that has got another key since, or is gone, is taken from the list."""
-        rows = self.rule.rows(self.scope(items), self.connection.alias)
-        parts = self.rule.parts()
-        held = rows.order_by("pk").values("pk", **parts).select_for_update(skip_locked=len(items) > 1, of=("self",))
+        opts, parts = self.rule.model._meta, self.rule.parts()
+        every = self.rule.model._base_manager.using(self.connection.alias).order_by("pk")
+        rows = self.rule.restrict(every, self.scope(items)).values(opts.pk.attname, **parts)
+        held = rows.select_for_update(skip_locked=len(items) > 1, of=("self",))
         same = joined(
             " AND ",
             (
@@ -153,12 +156,13 @@ class Listed:
         )
         missing = compose(
             "WITH held AS MATERIALIZED ({held})"
-            " SELECT r.no, r.pk, h.pk IS NULL AND EXISTS (SELECT FROM {table} AS t WHERE t.{own} = r.pk) AS taken"
-            " FROM {rows} AS r JOIN {keys} AS k USING (no) LEFT JOIN held AS h ON h.pk = r.pk"
-            " WHERE {these} AND (h.pk IS NULL OR NOT ({same}))",
+            " SELECT r.no, r.pk, {h} IS NULL AND EXISTS (SELECT FROM {table} AS t WHERE t.{column} = r.pk) AS taken"
+            " FROM {rows} AS r JOIN {keys} AS k USING (no) LEFT JOIN held AS h ON {h} = r.pk"
+            " WHERE {these} AND ({h} IS NULL OR NOT ({same}))",
             held=from_queryset(held, self.connection.alias),
-            table=name(self.rule.model._meta.db_table),
-            own=name(str(self.rule.model._meta.pk.column)),
+            h=name("h", opts.pk.attname),
+            table=name(opts.db_table),
+            column=name(str(opts.pk.column)),
             rows=self.rows,
             keys=self.held,
             these=_these(items, "r"),

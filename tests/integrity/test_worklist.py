@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import connection
+from django.db.models import Q
 from django.db.models.functions import Lower
 
 from integrity.engine import accept, analyze
@@ -72,6 +73,14 @@ def test_a_row_that_is_gone_is_not_waited_for(then):
     then(lambda: toy.Entry.objects.filter(pk=second.pk).delete())
     report = keep_one(rule)
     assert (report.status, report.changes, amounts()) == ("clean", 1, [1, 2])
+
+
+def test_a_row_that_the_rule_speaks_of_no_more_is_kept(then):
+    *_, second = make_entries(1, 1, 2, 2)
+    rule = unique(toy.Entry, ["amount"], keep="id", where=Q(void=False))
+    then(lambda: toy.Entry.objects.filter(pk=second.pk).update(void=True))
+    report = keep_one(rule)
+    assert (report.status, report.changes, amounts()) == ("clean", 1, [1, 2, 2])
 
 
 def test_accepted_keys_are_left():
