@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 
-from integrity import deadline, records
+from integrity import deadline
 from integrity.cascades import Along, follow
 from integrity.enforcement.along import models_along
 from integrity.enforcement.names import stand_back

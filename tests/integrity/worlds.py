@@ -232,9 +232,7 @@ WORLDS = {
 
 HARMED = [3, 6, 7]
 LIMIT = _named(
-    Always(
-        toy.Account, ~Q(balance=3, id__in=HARMED), name="never_three", because="Their repair would break this."
-    )
+    Always(toy.Account, ~Q(balance=3, id__in=HARMED), name="never_three", because="Their repair would break this.")
 )
 
 
