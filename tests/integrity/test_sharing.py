@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Q
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from integrity import Always, control
+from integrity import Always, batches, control
 from integrity.batch import STEPS
 from integrity.exceptions import RunInProgress, UsageError
 from integrity.models import Change, Part, Result, Run, Violation
@@ -274,14 +274,27 @@ def test_a_run_that_is_not_paused_is_not_resumed(world):
 # What goes wrong in a part
 
 
-def test_a_part_that_would_do_harm_stops_the_others(world):
-    grumpy = Always(Account, ~Q(pk=2, balance=3), name="grumpy", because="The toy says so.")
-    registry.register("toy", [grumpy])
-    try:
-        run = divided(world)
-        work(once=True)
-    finally:
-        registry.unregister("toy.grumpy")
+@pytest.fixture
+def grumpy():
+    """A rule that the repair of account 2 would break."""
+    rule = Always(Account, ~Q(pk=2, balance=3), name="grumpy", because="The toy says so.")
+    registry.register("toy", [rule])
+    yield
+    registry.unregister("toy.grumpy")
+
+
+def test_a_key_that_would_do_harm_is_left(world, grumpy):
+    run = divided(world)
+    work(once=True)
+    run.refresh_from_db()
+    assert (run.status, Change.objects.count()) == ("partial", 9)
+    assert (run.results.get().skipped, run.results.get().violations) == (1, 1)
+
+
+def test_a_part_that_would_only_do_harm_stops_the_others(world, grumpy, monkeypatch):
+    monkeypatch.setattr(batches, "HARMFUL", 1)
+    run = divided(world)
+    work(once=True)
     run.refresh_from_db()
     assert (run.status, Change.objects.count()) == ("failed", 0)
     assert "would break toy.grumpy" in run.error
