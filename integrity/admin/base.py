@@ -128,7 +128,7 @@ def rule_url(label: str) -> str:
 
 
 def run_link(number: int | None, text: str = "") -> SafeString | None:
-    """A run, leading to its page."""
+    """A run, leading to its page; None for none, which a template leaves out."""
     if number is None:
         return None
     return format_html(

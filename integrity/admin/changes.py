@@ -17,7 +17,8 @@ from integrity.admin.filters import ByApp, ByRule
 from integrity.models import Change
 from integrity.shown import show
 
-GONE, NEW = "gone", "new"
+SHOWN = 4
+"""So many columns of a change are shown in the list."""
 
 
 class Operation(admin.SimpleListFilter):
@@ -67,7 +68,7 @@ class Estimated(Paginator):  # type: ignore[type-arg]
 class ChangeAdmin(Page):
     """Changes, the latest first."""
 
-    list_display = ("change", "what", "row", "difference", "rule_told", "run_told", "undone_told")
+    list_display = ("change", "what", "row", "difference_told", "rule_told", "run_told", "undone_told")
     list_display_links = ("change",)
     list_filter = (Operation, Undone, ByApp, ByRule)
     search_fields = ("=run__pk", "=table")
@@ -94,6 +95,10 @@ class ChangeAdmin(Page):
         return f"{one.table} {show(one.key)}"
 
     @admin.display(description="difference")
+    def difference_told(self, one: Change) -> SafeString:
+        return differing(one, limit=SHOWN)
+
+    @admin.display(description="difference")
     def difference(self, one: Change) -> SafeString:
         return differing(one)
 
@@ -112,16 +117,16 @@ class ChangeAdmin(Page):
         return rule_link(one.rule)
 
     @admin.display(description="run", ordering="run")
-    def run_told(self, one: Change) -> SafeString | None:
-        return run_link(one.run_id)
+    def run_told(self, one: Change) -> SafeString | str:
+        return run_link(one.run_id) or "-"
 
-    @admin.display(description="taken back by", empty_value="-")
-    def undone_told(self, one: Change) -> SafeString | None:
-        return run_link(one.undone_by_id)
+    @admin.display(description="taken back by")
+    def undone_told(self, one: Change) -> SafeString | str:
+        return run_link(one.undone_by_id) or "-"
 
-    @admin.display(description="for the violation at", empty_value="the row itself")
-    def owner_told(self, one: Change) -> str | None:
-        return show(one.owner) if one.owner else None
+    @admin.display(description="for the violation at")
+    def owner_told(self, one: Change) -> str:
+        return show(one.owner) if one.owner else "the row itself"
 
 
 def told(one: Change) -> SafeString:
@@ -132,11 +137,15 @@ def told(one: Change) -> SafeString:
     return format_html('<span class="i-op i-{}">{}</span>', op, op)
 
 
-def differing(one: Change) -> SafeString:
-    """The columns that differ, old struck out and new behind it; of an inserted or deleted row all that it held."""
+def differing(one: Change, *, limit: int | None = None) -> SafeString:
+    """The columns that differ, old struck out and new behind it; of an inserted or deleted row all that it held.
+
+    limit: only so many columns, and how many more there are.
+    """
     before, after = one.before or {}, one.after or {}
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    both = one.before is not None and one.after is not None
+    if one.before is None or one.after is None:
+        names = [name for name in names if (before or after)[name] is not None]
     lines = format_html_join(
         "",
         "<div><dt>{}</dt><dd>{}{}</dd></div>",
@@ -146,11 +155,12 @@ def differing(one: Change) -> SafeString:
                 format_html("<del>{}</del> ", show(before[name])) if name in before else "",
                 format_html("<ins>{}</ins>", show(after[name])) if name in after else "",
             )
-            for name in names
-            if both or (before or after)[name] is not None
+            for name in names[:limit]
         ),
     )
-    return format_html('<dl class="i-diff">{}</dl>', lines) if lines else format_html("{}", "nothing")
+    more = len(names) - limit if limit is not None and len(names) > limit else 0
+    rest = format_html("<div>and {} more</div>", more) if more else ""
+    return format_html('<dl class="i-diff">{}{}</dl>', lines, rest) if lines else format_html("{}", "nothing")
 
 
 def _cell(image: dict[str, Any] | None, name: str) -> str:

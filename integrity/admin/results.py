@@ -42,8 +42,8 @@ class ResultAdmin(Page):
         return rule_link(one.rule)
 
     @admin.display(description="run")
-    def run_told(self, one: Result) -> SafeString | None:
-        return run_link(one.run_id)
+    def run_told(self, one: Result) -> SafeString | str:
+        return run_link(one.run_id) or "-"
 
     @admin.display(description="verb")
     def verb(self, one: Result) -> str:
@@ -65,13 +65,13 @@ class ResultAdmin(Page):
     def wrote(self, one: Result) -> SafeString:
         return figure(one.changes)
 
-    @admin.display(description="outcomes", empty_value="-")
-    def outcomes_told(self, one: Result) -> str | None:
-        return show(one.outcomes) if one.outcomes else None
+    @admin.display(description="outcomes")
+    def outcomes_told(self, one: Result) -> str:
+        return show(one.outcomes) if one.outcomes else "-"
 
-    @admin.display(description="lasted", ordering="seconds", empty_value="-")
-    def lasted(self, one: Result) -> str | None:
-        return None if one.seconds is None else lasting(one.seconds)
+    @admin.display(description="lasted", ordering="seconds")
+    def lasted(self, one: Result) -> str:
+        return "-" if one.seconds is None else lasting(one.seconds)
 
     @admin.display(description="at", ordering="run__started_at")
     def at(self, one: Result) -> str | None:

@@ -66,7 +66,7 @@ class RunAdmin(Page):
     def status_told(self, run: Run) -> SafeString:
         return badge(run.status)
 
-    @admin.display(description="rules", empty_value="-")
+    @admin.display(description="rules")
     def about(self, run: Any) -> SafeString | str | None:
         return about(run)
 
@@ -78,7 +78,7 @@ class RunAdmin(Page):
     def wrote(self, run: Any) -> SafeString:
         return figure(run.wrote)
 
-    @admin.display(description="reason", empty_value="-")
+    @admin.display(description="reason")
     def reason_told(self, run: Run) -> str | None:
         return run.reason[:120] or None
 
@@ -86,7 +86,7 @@ class RunAdmin(Page):
     def at(self, run: Run) -> str | None:
         return when(run.started_at)
 
-    @admin.display(description="lasted", empty_value="-")
+    @admin.display(description="lasted")
     def lasted(self, run: Run) -> str | None:
         return lasted(run)
 

@@ -41,9 +41,9 @@ class DecisionAdmin(OfRun):
     def rows_told(self, one: Decision) -> SafeString:
         return figure(one.rows)
 
-    @admin.display(description="candidates, with what speaks for and against each", empty_value="none")
-    def candidates_told(self, one: Decision) -> str | None:
-        return "; ".join(show(candidate) for candidate in one.candidates) or None
+    @admin.display(description="candidates, with what speaks for and against each")
+    def candidates_told(self, one: Decision) -> str:
+        return "; ".join(show(candidate) for candidate in one.candidates) or "none"
 
 
 @admin.register(Snapshot)
@@ -70,9 +70,9 @@ class SnapshotAdmin(OfRun):
     def keys_kept(self, one: Snapshot) -> SafeString:
         return figure(one.keys)
 
-    @admin.display(description="rows that refer, and that lead nowhere", empty_value="none")
-    def references_told(self, one: Snapshot) -> str | None:
-        return "; ".join(f"{table}: {show(counts)}" for table, counts in one.references.items()) or None
+    @admin.display(description="rows that refer, and that lead nowhere")
+    def references_told(self, one: Snapshot) -> str:
+        return "; ".join(f"{table}: {show(counts)}" for table, counts in one.references.items()) or "none"
 
 
 @admin.register(RejectedRow)
@@ -86,9 +86,9 @@ class RejectedRowAdmin(OfRun):
     fields = ("reason", "feed", "field", "value_told", "file", "line", "row", "run_told")
     readonly_fields = fields
 
-    @admin.display(description="value", empty_value="-")
-    def value_told(self, one: RejectedRow) -> str | None:
-        return None if one.value is None else one.value[:200]
+    @admin.display(description="value")
+    def value_told(self, one: RejectedRow) -> str:
+        return "-" if one.value is None else one.value[:200]
 
 
 @admin.register(Severed)

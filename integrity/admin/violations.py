@@ -68,11 +68,11 @@ class ViolationAdmin(Page):
     def rule_told(self, one: Violation) -> SafeString:
         return rule_link(one.rule)
 
-    @admin.display(description="is", empty_value="-")
+    @admin.display(description="is")
     def actual_told(self, one: Violation) -> str | None:
         return show(one.actual) if one.actual else None
 
-    @admin.display(description="should be", empty_value="-")
+    @admin.display(description="should be")
     def expected_told(self, one: Violation) -> str | None:
         return show(one.expected) if one.expected else None
 
