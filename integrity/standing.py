@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from integrity import statuses
 from integrity.automatic import AUTOMATIC
 from integrity.exceptions import Refused
+from integrity.keys import Key
 from integrity.models import Change, Result, Run, Violation
 from integrity.owners import changes_for
 from integrity.rules.base import Rule
@@ -39,14 +40,15 @@ def standing(rule: Rule, violations: int | None = None) -> Standing:
     no others are there now. Whatever it is ends when a person repairs the rule or resumes its automatic repair.
     """
     attempts = list(_attempts(rule)[:_LOOKED_BACK])
-    for attempt in attempts:
-        if undone := _taken_back_by(attempt):
-            return Standing(SUSPENDED, f"run {attempt.pk} was taken back by run {undone.pk} ({undone.actor})")
-    if attempts and _was_refused(rule, attempts[0], violations):
+    if not attempts:
+        return Standing(READY)
+    if undone := _taken_back_by(attempts):
+        return Standing(SUSPENDED, f"run {undone.of_id} was taken back by run {undone.pk} ({undone.actor})")
+    if _was_refused(rule, attempts[0], violations):
         return Standing(WAITS, f"run {attempts[0].pk} was refused: {attempts[0].error}")
-    if attempts and _found_no_way(rule, attempts[0]):
+    if _found_no_way(rule, attempts[0]):
         return Standing(WAITS, f"run {attempts[0].pk} could put none of the violations right")
-    in_vain = [attempt for attempt in attempts if _did_not_hold(rule, attempt)]
+    in_vain = _in_vain(rule, attempts)
     for latest, earliest in zip(in_vain, in_vain[IN_VAIN - 1 :], strict=False):
         if latest.started_at - earliest.started_at <= WITHIN:
             return Standing(STOPPED, f"{IN_VAIN} repairs within a day did not hold, the last one in run {latest.pk}")
@@ -64,12 +66,12 @@ def _attempts(rule: Rule) -> QuerySet[Run]:
     return repairs.filter(options__has_key=AUTOMATIC, pk__gt=since or 0).order_by("-pk")
 
 
-def _taken_back_by(attempt: Run) -> Run | None:
-    """The undo that took rows of it back, and was not taken back itself."""
+def _taken_back_by(attempts: Sequence[Run]) -> Run | None:
+    """The latest undo that took rows of one back, and was not taken back itself."""
     wrote = Exists(Change.objects.filter(run=OuterRef("pk")))
     undone = Run.objects.filter(wrote, verb=Run.Verb.UNDO, dry_run=False)
     again = undone.filter(of=OuterRef("pk"))
-    return undone.filter(~Exists(again), of=attempt).first()
+    return undone.filter(~Exists(again), of__in=attempts).order_by("-pk").first()
 
 
 def _was_refused(rule: Rule, attempt: Run, violations: int | None) -> bool:
@@ -89,19 +91,30 @@ def _found_no_way(rule: Rule, attempt: Run) -> bool:
     return not _open(rule).filter(first_seen__gt=attempt.started_at).exists()
 
 
-def _did_not_hold(rule: Rule, attempt: Run) -> bool:
-    """It was not finished, or one of the violations that it cured is open again."""
-    if attempt.status in (statuses.FAILED, statuses.PARTIAL):
-        return True
-    keys = _open_keys(rule)
+def _in_vain(rule: Rule, attempts: Sequence[Run]) -> list[Run]:
+    """Those that were not finished, or of which a violation that they cured is open again within a day."""
+    keys = [rule.key_from_json(key) for key in _open(rule).values_list("key", flat=True)[:_COMPARED]]
+    return [
+        attempt
+        for attempt in attempts
+        if attempt.status in (statuses.FAILED, statuses.PARTIAL)
+        or (keys and _broken_again(rule, attempt) and _cured(attempt, rule, keys))
+    ]
+
+
+def _broken_again(rule: Rule, attempt: Run) -> bool:
+    """Whether a look within a day has found anything at all."""
+    until = attempt.started_at + WITHIN
+    looks = Result.objects.filter(rule=rule.label, run__verb=Run.Verb.ANALYZE, status=statuses.VIOLATED)
+    return looks.filter(run__started_at__gt=attempt.started_at, run__started_at__lte=until).exists()
+
+
+def _cured(attempt: Run, rule: Rule, keys: Sequence[Key]) -> bool:
+    """Whether it wrote for one of these violations, as far as the journal tells."""
     try:
-        return bool(keys) and changes_for(attempt, rule, keys, connections[DEFAULT_DB_ALIAS]).exists()
+        return changes_for(attempt, rule, keys, connections[DEFAULT_DB_ALIAS]).exists()
     except Refused:
         return True
-
-
-def _open_keys(rule: Rule) -> Sequence[tuple[object, ...]]:
-    return [rule.key_from_json(key) for key in _open(rule).values_list("key", flat=True)[:_COMPARED]]
 
 
 def _open(rule: Rule) -> QuerySet[Violation]:

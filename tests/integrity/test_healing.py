@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from integrity import Automatic, Derived, KeepOne, Rebuild, Trim, Unique
@@ -240,6 +240,20 @@ def test_one_that_does_not_hold_once_in_a_while_goes_on(rule):
         assert broken(rule).exit_code == 0
         for run in repairs():
             Run.objects.filter(pk=run.pk).update(started_at=run.started_at - datetime.timedelta(hours=13))
+
+
+def test_one_that_held_for_long_is_not_stopped_for_what_was_before(rule):
+    again_and_again(rule)
+    long_ago = datetime.timedelta(days=14)
+    Run.objects.update(started_at=F("started_at") - long_ago)
+    assert broken(rule).exit_code == 0
+
+
+def test_one_that_is_stopped_stays_so_for_as_long_as_nobody_acts(rule):
+    again_and_again(rule)
+    assert broken(rule).exit_code == 1
+    Run.objects.update(started_at=F("started_at") - datetime.timedelta(days=14))
+    assert (run_now([rule]).exit_code, repairs().count()) == (1, IN_VAIN)
 
 
 def test_one_that_fails_is_not_tried_without_end(rule, monkeypatch):

@@ -9,6 +9,7 @@ from django.utils import timezone
 from integrity import Always, scheduling
 from integrity.looks import last_looks
 from integrity.models import Run
+from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.scheduling import CHANGES, EVERYTHING, due, next_look, run_due, run_now
 from tests.command_line import manage
@@ -239,3 +240,19 @@ def test_a_worker_looks_at_what_is_due_each_minute(hourly, monkeypatch):
     monkeypatch.setattr(scheduling, "registry", [hourly])
     assert tasks.run_due(timestamp=0) == "clean"
     assert Run.objects.get(verb="run").results.get().rule == scheduling.LEASE
+
+
+class Meanwhile(Observer):
+    """Another one has looked at a rule before this one had its turn."""
+
+    def __init__(self, rule):
+        self.rule = rule
+
+    def reaches(self, step):
+        if step == "begun":
+            looked(self.rule, timezone.now())
+
+
+def test_what_another_one_has_looked_at_before_its_turn_came_is_looked_at_no_more(hourly):
+    done = run_due([hourly], observer=Meanwhile(hourly))
+    assert (done.due, done.report.rules, done.exit_code) == ([], [], 0)
