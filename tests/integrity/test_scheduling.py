@@ -1,6 +1,7 @@
 """What is due is looked at once: told by the records, whoever else asks, and whoever was killed before."""
 
 import datetime
+import socket
 
 import pytest
 from django.db.models import Q
@@ -8,7 +9,7 @@ from django.utils import timezone
 
 from integrity import Always, scheduling
 from integrity.looks import last_looks
-from integrity.models import Run
+from integrity.models import Result, Run
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.scheduling import CHANGES, EVERYTHING, due, next_look, run_due, run_now
@@ -182,6 +183,18 @@ def test_rules_tell_their_schedule_and_the_next_look(hourly):
     assert datetime.datetime.fromisoformat(told["next"]) == NOW + 50 * MINUTE
     assert f"schedule: every 1h; next {NOW + 50 * MINUTE:%Y-%m-%d %H:%M}" in manage("integrity", "rules", "toy").out
     assert "1h" in manage("integrity", "rules", "toy", "--format", "csv").out
+
+
+def test_the_look_of_one_that_died_within_it_is_ended_and_made_anew(hourly):
+    dead = {"actor": "ann", "database": "default", "host": socket.gethostname(), "pid": 2**22 + 1}
+    dead |= {"started_at": ago(minutes=1), "heartbeat_at": ago(minutes=1)}
+    run = Run.objects.create(verb="run", **dead)
+    Result.objects.create(run=run, rule=scheduling.LEASE, database="default", writes=True)
+    look = Run.objects.create(verb="analyze", of=run, **dead)
+    done = run_due([hourly])
+    look.refresh_from_db()
+    assert (done.report.run, done.report.resumed, done.status) == (run.pk, True, "clean")
+    assert (look.status, "had not come to are due still" in look.error) == ("failed", True)
 
 
 # Processes that meet, and processes that die
