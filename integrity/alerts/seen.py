@@ -10,7 +10,7 @@ from integrity.alerts.conditions import Seen
 from integrity.alerts.subjects import FAR_BELOW, PAST, Subject, subjects
 from integrity.models import Result, Run
 
-_ANSWERED = (statuses.CLEAN, statuses.VIOLATED, statuses.PARTIAL, statuses.RETIRED)
+_ANSWERED = (statuses.CLEAN, statuses.VIOLATED, statuses.RETIRED)
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,11 @@ def _answers_for_all(run: Run, result: Result) -> bool:
 
 
 def _of_all(result: Result, subject: Subject, of: int | None) -> Iterator[Seen]:
-    if result.status not in _ANSWERED:
+    # A full look that finds what went unnoticed is called partial for that alone.
+    if result.status not in _ANSWERED and result.unnoticed is None:
         yield Seen.NOT_CHECKED
+        # What was found before it broke off is there all the same.
+        yield from _of_some(result, subject)
         return
     if not result.violations:
         yield Seen.HOLDS

@@ -20,6 +20,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.statuses: list[int] = [200]
         self.body, self.headers, self.drip = b"ok", dict[str, str](), 0.0
+        self.endless = False
         self.got: list[dict[str, Any]] = []
         self.holds = threading.Event()
         self.holds.set()
@@ -50,6 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(self.server.drip)
         self.end_headers()
         self.wfile.write(self.server.body)
+        while self.server.endless and not self.wfile.closed:
+            self.wfile.write(b"x" * 65_536)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads it."""

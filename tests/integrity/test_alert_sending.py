@@ -1,10 +1,12 @@
 """The outbox: what is due is sent, at least once, by one sender at a time; what fails is tried again."""
 
 import json
+import queue
+import threading
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from integrity.alerts import sending
@@ -15,6 +17,7 @@ from integrity.alerts.seen import Sight
 from integrity.alerts.sending import send_again, send_due
 from integrity.alerts.subjects import Subject
 from integrity.exceptions import UnknownName, UsageError
+from tests.integrity.others import Other
 from tests.integrity.receivers import receiving
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +40,7 @@ def fails(label="toy.rule"):
     """A message that this rule starts failing; its delivery."""
     with transaction.atomic():
         alert = tell([Sight(Subject(label, "error"), [Seen.FAILS], 1, 2)])
-    return alert.deliveries.first()
+    return alert and alert.deliveries.first()
 
 
 def rules(receiver):
@@ -234,6 +237,26 @@ def test_two_senders_send_each_message_once(receiver, processes, settings):
     assert sum(done) == 12
     assert sorted(rules(receiver)) == sorted(f"toy.rule_{number}" for number in range(12))
     assert not AlertDelivery.objects.exclude(status="sent").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_runs_that_find_the_same_at_the_same_time_make_one_message():
+    found, backend = [], queue.Queue()
+
+    def other_run():
+        connection.ensure_connection()
+        backend.put(connection.connection.info.backend_pid)
+        found.append(fails())
+        connections.close_all()
+
+    with Other() as other:
+        thread = threading.Thread(target=other_run)
+        with transaction.atomic():
+            fails()
+            thread.start()
+            other.await_wait(backend.get(timeout=20))
+        thread.join(20)
+    assert (found, Alert.objects.count()) == ([None], 1)
 
 
 @pytest.mark.django_db(transaction=True)

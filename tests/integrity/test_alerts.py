@@ -12,7 +12,9 @@ from integrity.alerts.models import Alert, AlertDelivery, AlertState
 from integrity.engine import accept, analyze, revoke, verify
 from integrity.importing.known import imports
 from integrity.models import Run
+from integrity.records import close_run, open_run, save_result
 from integrity.repair import repair
+from integrity.reports import RuleReport
 from integrity.undo import undo
 from tests.integrity.feeds import imported, nightly, squad
 from tests.integrity.helpers import declared, execute, registered
@@ -216,6 +218,19 @@ def test_a_rule_that_failed_before_it_could_not_be_checked_does_not_start_to_fai
     assert (latest()["failing_since"], latest()["violations"]) == (since, 1)
 
 
+@pytest.mark.parametrize(
+    ("violations", "told"), [(None, ["not_checked"]), (0, ["not_checked"]), (2, ["starts_failing", "not_checked"])]
+)
+def test_a_look_that_breaks_off_tells_what_it_has_found_till_then(rule, violations, told):
+    run = open_run("analyze", database="default", actor="ann")
+    report = RuleReport(
+        rule.label, status="failed", checked=7, violations=violations, error="1 of 2 parts was not looked at"
+    )
+    save_result(run, report)
+    close_run(run, "failed")
+    assert events() == told
+
+
 # What a verb may claim
 
 
@@ -248,10 +263,12 @@ def test_accepted_violations_are_told_to_nobody_until_they_count_again(rule):
     assert events() == ["starts_failing", "recovers", "starts_failing"]
 
 
-def test_a_repair_of_everything_that_leaves_nothing_is_a_recovery_and_a_dry_run_is_not():
+def test_a_repair_of_everything_that_leaves_nothing_is_a_recovery_and_a_dry_run_tells_nothing():
     make_account([1], balance=2)
     rule = balance(repairs={"recompute": Recompute()})
     with registered(rule):
+        repair([(rule, "recompute")], dry_run=True)
+        assert events() == []
         analyze([rule])
         repair([(rule, "recompute")], dry_run=True)
         assert events() == ["starts_failing"]
