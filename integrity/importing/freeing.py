@@ -20,7 +20,7 @@ def free_numbers(writer: Writer) -> None:
     if not diff.feed.external_id:
         return
     number = Number(diff.feed)
-    if number.none is None or not number.is_unique or not _wanted(writer, number):
+    if number.none is None or not number.is_unique:
         return
     parts = _parts(writer, number)
     if _update(writer, _given_away(writer, number), number):
@@ -46,17 +46,6 @@ def _parts(writer: Writer, number: Number) -> dict[str, Part]:
         "old": name(f"old__{number.column}"),
         "new": name(f"new__{number.column}"),
     }
-
-
-def _wanted(writer: Writer, number: Number) -> int:
-    """How many rows get a number that they did not have."""
-    gets = compose(
-        "d.op <> 'vanish' AND {given} AND d.{new} IS DISTINCT FROM d.{old}",
-        given=number.given(name("d", f"new__{number.column}")),
-        new=name(f"new__{number.column}"),
-        old=name(f"old__{number.column}"),
-    )
-    return writer.diff.count(gets)
 
 
 def _given_away(writer: Writer, number: Number) -> Statement:

@@ -22,7 +22,7 @@ def looked_up(staged: Staged, constants: Mapping[str, Any]) -> Statement:
     joins: list[Part] = []
     for part in staged.feed.by_field.values():
         if isinstance(part, Column):
-            columns.append(compose("{v} AS {n}", v=_typed(staged, part), n=name(f"new__{part.column}")))
+            columns.append(compose("{v} AS {n}", v=typed(staged, part), n=name(f"new__{part.column}")))
         else:
             alias = f"ref_{part.column}"
             joins.append(_lookup(staged, part, alias))
@@ -39,10 +39,11 @@ def looked_up(staged: Staged, constants: Mapping[str, Any]) -> Statement:
     )
 
 
-def _typed(staged: Staged, part: Column) -> Statement:
+def typed(staged: Staged, part: Column) -> Statement:
+    """The text of a column as its value; an empty text stands for nothing where the column has no NULL."""
     held = part.value
-    typed = compose("{raw}{cast}", raw=staged.raw(part.source), cast=held.cast)
-    return compose("COALESCE({typed}, '')", typed=typed) if held.is_text and not part.field.null else typed
+    cast = compose("{raw}{cast}", raw=staged.raw(part.source), cast=held.cast)
+    return compose("COALESCE({cast}, '')", cast=cast) if held.is_text and not part.field.null else cast
 
 
 def _constant(staged: Staged, column: str, held: Any) -> Statement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import QuerySet
 
 from integrity.importing.lookup import looked_up
+from integrity.importing.numbers import Number
 from integrity.importing.staging import Staged
 from integrity.keys import pk_columns
 from integrity.statement import (
@@ -28,6 +30,32 @@ from integrity.statement import (
 
 INSERT, UPDATE, VANISH = "insert", "update", "vanish"
 _numbers = itertools.count()
+
+
+@dataclass
+class Survey:
+    """How many rows of a difference are to be inserted, updated and marked as vanished; its highest ``seq``.
+
+    unclear: rows with a reference that cannot be resolved. numbered: new rows with a number of the provider. getting:
+    rows that get such a number and did not have it.
+    """
+
+    inserts: int
+    updates: int
+    vanishes: int
+    last: int | None
+    unclear: int
+    numbered: int
+    getting: int
+
+    @property
+    def writes(self) -> int:
+        """Rows that would be written."""
+        return self.inserts + self.updates + self.vanishes
+
+    def of(self, operation: str) -> int:
+        """How many rows there are of an operation."""
+        return {INSERT: self.inserts, UPDATE: self.updates, VANISH: self.vanishes}[operation]
 
 
 class Diff:
@@ -74,10 +102,30 @@ class Diff:
         counted = compose("SELECT count(*) AS n FROM {d} AS d WHERE {c}", d=self.relation, c=condition)
         return int(fetch(self.connection, counted)[0]["n"])
 
-    def counts(self) -> dict[str, int]:
-        """How many rows there are of each operation."""
-        found = fetch(self.connection, compose("SELECT op, count(*) AS n FROM {d} GROUP BY op", d=self.relation))
-        return {INSERT: 0, UPDATE: 0, VANISH: 0} | {row["op"]: row["n"] for row in found}
+    def survey(self) -> Survey:
+        """What there is in it, in one pass."""
+        number = self._number
+        found = fetch(
+            self.connection,
+            compose(
+                "SELECT count(*) FILTER (WHERE op = 'insert') AS inserts, count(*) FILTER (WHERE op = 'update') AS"
+                " updates, count(*) FILTER (WHERE op = 'vanish') AS vanishes, max(seq) AS last,"
+                " count(*) FILTER (WHERE {unclear}) AS unclear,"
+                " count(*) FILTER (WHERE op = 'insert' AND {numbered}) AS numbered,"
+                " count(*) FILTER (WHERE op <> 'vanish' AND {numbered} AND {gets}) AS getting FROM {d} AS d",
+                unclear=joined(" OR ", (name("d", flag) for flag in self.flags)) if self.flags else Statement("false"),
+                numbered=number.given(name("d", f"new__{number.column}")) if number else Statement("false"),
+                gets=compose("d.{n} IS DISTINCT FROM d.{o}", n=_new(number.column), o=_old(number.column))
+                if number
+                else Statement("false"),
+                d=self.relation,
+            ),
+        )[0]
+        return Survey(**found)
+
+    @property
+    def _number(self) -> Number | None:
+        return Number(self.feed) if self.feed.external_id else None
 
     def changed(self) -> dict[str, int]:
         """How many of the updated rows get another value in each column; columns that none does are left out."""

@@ -11,7 +11,7 @@ from integrity.enforcement.declared import our_triggers
 from integrity.exceptions import Refused, UsageError
 from integrity.importing.declarations import Feed, Import
 from integrity.importing.gates import Gates
-from integrity.importing.matching import INSERT, UPDATE, VANISH, Diff
+from integrity.importing.matching import INSERT, UPDATE, VANISH, Diff, Survey
 from integrity.importing.rejects import Rejects
 from integrity.importing.renames import match_renamed
 from integrity.importing.reports import FeedReport, ImportReport
@@ -30,6 +30,7 @@ from integrity.schema import triggers
 from integrity.statement import compose, name, run
 
 _MANY = 1_000
+_WORK_MEM = "64MB"
 
 
 class TooManyVanished(Refused):
@@ -45,13 +46,15 @@ class Passing:
         self.gates = Gates(wanted, self.connection)
         self.snapshots = Snapshots(run, self.connection)
         self.writes = False
-        self.renamed = False
+        self.changed: set[str] = set()
+        """The tables of which rows were updated."""
 
     def perform(self, sources: Mapping[str, Given], only: str | None, batch_size: int) -> None:
         """Do all of it. Raises Refused for whatever must not be; DatabaseError."""
         # A dry run keeps nobody from importing, and is kept by nobody.
         own = f" {self.run.pk}" if self.run.dry_run else ""
         enter(self.run, [feed.label + own for feed in self.wanted.feeds], self.connection)
+        self._make_room()
         self._check_now()
         self.observer.reaches("locked")
         staged = [Staged(feed, sources[feed.name], self.connection, self.rejects) for feed in self.wanted.feeds]
@@ -72,8 +75,17 @@ class Passing:
             self.report.gates = self.gates.check()
             for feed in self.wanted.feeds:
                 self.snapshots.check(feed)
-                self.snapshots.store(feed, written=self._of(feed).written, parents_renamed=self.renamed)
+                self.snapshots.store(feed, self._of(feed), others_changed=self.changed - {feed.table})
         self.observer.reaches("checked")
+
+    def _make_room(self) -> None:
+        """Whole tables are joined and grouped: what does not fit into memory goes to the disk and back."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('work_mem', %s, true) WHERE pg_size_bytes(current_setting('work_mem'))"
+                " < pg_size_bytes(%s)",
+                [_WORK_MEM, _WORK_MEM],
+            )
 
     def _fill(self, staged: Staged, only: str | None) -> None:
         try:
@@ -89,32 +101,34 @@ class Passing:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     def _tell_planner(self) -> None:
-        """After many rows the statistics of a table are of another one, and the looks at it take far too long."""
+        """After many new rows the statistics of a table are of another one, and looks at it take far too long."""
         for feed in self.wanted.feeds:
-            if self._of(feed).written > _MANY:
+            if self._of(feed).inserted > max(_MANY, self.snapshots.taken[feed.table].rows // 10):
                 run(self.connection, compose("ANALYZE {table}", table=name(feed.table)))
 
     def _import(self, staged: Staged, only: str | None, batch_size: int) -> None:
         feed, report = staged.feed, self._of(staged.feed)
         diff = Diff(staged, only)
         diff.compare()
-        diff.tell_planner()
-        set_aside(diff)
-        if feed.external_id:
-            match_renamed(diff)
+        survey = diff.survey()
+        if survey.writes:
+            diff.tell_planner()
+            touched = set_aside(diff, survey)
+            touched |= bool(survey.numbered) and match_renamed(diff)
+            survey = diff.survey() if touched else survey
         report.notes += diff.notes
         self.observer.reaches("compared")
-        counts = diff.counts()
-        vanish = self._vanish(diff, counts[VANISH], report)
-        if not vanish:
-            counts[VANISH] = 0
-        if not any(counts.values()):
+        if not self._vanish(diff, survey.vanishes, report):
+            survey.vanishes = 0
+        if not survey.writes:
             return
+        changed = diff.changed() if survey.updates else {}
         self._before_writing()
-        self._refuse_triggers(diff, counts)
+        self._refuse_triggers(diff, survey, list(changed))
         note_columns(self.run, feed.model, set(feed.allow_triggers), self.connection)
-        Writer(diff, self.run, report, self.observer).write(batch_size, counts)
-        self.renamed = self.renamed or report.renamed > 0
+        Writer(diff, self.run, report, self.observer, changed).write(batch_size, survey)
+        if report.updated:
+            self.changed.add(feed.table)
 
     def _before_writing(self) -> None:
         """Once, before the first row of any feed is written."""
@@ -148,15 +162,15 @@ class Passing:
             )
         return True
 
-    def _refuse_triggers(self, diff: Diff, counts: Mapping[str, int]) -> None:
+    def _refuse_triggers(self, diff: Diff, survey: Survey, changed: list[str]) -> None:
         """What a trigger of somebody else writes would be neither journaled nor undone."""
         spared = {*diff.feed.allow_triggers, *our_triggers(registry)}
         for operation, done, sets in (
             (INSERT, "insert", diff.sets),
-            (UPDATE, "update", list(diff.changed()) if counts[UPDATE] else []),
+            (UPDATE, "update", changed),
             (VANISH, "update", list(diff.gone)),
         ):
-            if not counts[operation]:
+            if not survey.of(operation):
                 continue
             foreign = [t for t in triggers(diff.feed.table, done, sets, self.connection) if t not in spared]
             if foreign:

@@ -10,20 +10,25 @@ from integrity.statement import Part, Statement, as_statement, compose, joined, 
 _CANDIDATES = "integrity_candidates"
 
 
-def match_renamed(diff: Diff) -> None:
-    """Make updates of those new rows that are known ones by another key; a note where the numbers prove nothing."""
+def match_renamed(diff: Diff) -> bool:
+    """Make updates of those new rows that are known ones by another key; a note where the numbers prove nothing.
+
+    Whether there were any.
+    """
     number = Number(diff.feed)
-    if not diff.count(compose("d.op = 'insert' AND {given}", given=number.given(name("d", f"new__{number.column}")))):
-        return
     found = _find(diff, number)
-    if found and (moved := _moved(diff, number)):
-        diff.notes.append(
-            f"{found} new rows have the {diff.feed.external_id} of a row with another key. They were not taken for"
-            f" renamed ones, because {moved} rows that kept their key have another {diff.feed.external_id} now: in"
-            " this feed it proves nothing."
-        )
-    elif found:
+    if not found:
+        return False
+    moved = _moved(diff, number)
+    if not moved:
         _take(diff)
+        return True
+    diff.notes.append(
+        f"{found} new rows have the {diff.feed.external_id} of a row with another key. They were not taken for"
+        f" renamed ones, because {moved} rows that kept their key have another {diff.feed.external_id} now: in"
+        " this feed it proves nothing."
+    )
+    return False
 
 
 def _moved(diff: Diff, number: Number) -> int:

@@ -10,10 +10,11 @@ from typing import Any
 
 from integrity.exceptions import Refused
 from integrity.importing.declarations import Feed
+from integrity.importing.reports import FeedReport
 from integrity.journal import CHANGES
 from integrity.keys import pk_columns
 from integrity.models import Run, Snapshot
-from integrity.references import referring
+from integrity.references import Referring, referring
 from integrity.statement import Statement, compose, fetch, joined, name, names, value
 
 _FEW = 1_000
@@ -59,47 +60,52 @@ class Snapshots:
         """For each table that refers to the feed's: how many rows do, and how many lead nowhere."""
         found = []
         for reference in referring(feed.model, self.connection):
-            referred = joined(" AND ", (compose("c.{c} IS NOT NULL", c=name(c)) for c in reference.columns))
             counted = compose(
                 "SELECT count(*) AS rows, {dangling} AS dangling FROM {table} AS c WHERE {referred}",
-                dangling=compose(
-                    "(SELECT count(*) FROM {table} AS c WHERE {referred}"
-                    " AND NOT EXISTS (SELECT FROM {target} AS t WHERE {on}))",
-                    target=name(feed.table),
-                    on=reference.on,
-                    table=name(reference.table),
-                    referred=referred,
-                )
-                # A foreign key keeps what it refers to.
-                if reference.soft
-                else Statement("0"),
+                dangling=_dangling(feed, reference) if reference.soft else Statement("0"),
                 table=name(reference.table),
-                referred=referred,
+                referred=_referred(reference),
             )
             counts = fetch(self.connection, counted)[0]
             found.append({"table": reference.table, "columns": list(reference.columns), **counts})
         return found
 
     def check(self, feed: Feed) -> None:
-        """After the last write: nothing refers to less than before. Raises NotPreserved."""
-        taken = self.taken[feed.table]
-        for before, now in zip(taken.references, self.references(feed), strict=True):
-            if now["dangling"] > before["dangling"]:
+        """After the last write: nothing leads nowhere that did not before. Raises NotPreserved."""
+        before = {(one["table"], *one["columns"]): one["dangling"] for one in self.taken[feed.table].references}
+        for reference in referring(feed.model, self.connection):
+            if not reference.soft:
+                # A foreign key keeps what it refers to.
+                continue
+            now = fetch(self.connection, compose("SELECT {n} AS n", n=_dangling(feed, reference)))[0]["n"]
+            more = now - before[reference.table, *reference.columns]
+            if more > 0:
                 raise NotPreserved(
-                    f"{now['dangling'] - before['dangling']} rows of {now['table']} would refer to rows of"
-                    f" {feed.table} that are gone. Everything was rolled back."
+                    f"{more} rows of {reference.table} would refer to rows of {feed.table} that are gone. Everything"
+                    " was rolled back."
                 )
 
-    def store(self, feed: Feed, *, written: int, parents_renamed: bool) -> None:
-        """Keep the snapshot, and the keys as the import leaves them."""
+    def store(self, feed: Feed, report: FeedReport, *, others_changed: set[str]) -> None:
+        """Keep the snapshot, and the keys as the import leaves them.
+
+        others_changed: the tables besides the feed's of which rows were updated: a key may lead through them.
+        """
         taken = self.taken[feed.table]
-        taken.rows_after, taken.digest = self._digest(feed)
-        if feed.kept is not None:
+        keyed = self._has_other_keys(feed, report)
+        taken.rows_after = taken.rows + report.inserted
+        if keyed:
+            taken.rows_after, taken.digest = self._digest(feed)
+        if feed.kept is not None and (keyed or others_changed):
             rows = feed.kept.rows(feed.model)
             # One pass over all of them is quicker than finding many by their journal.
-            whole = parents_renamed or written > max(_FEW, taken.rows_after // 10)
+            whole = others_changed or report.written > max(_FEW, taken.rows_after // 10)
             feed.kept.keep(rows if whole else self._written(feed, rows), self.connection)
         taken.save()
+
+    def _has_other_keys(self, feed: Feed, report: FeedReport) -> bool:
+        """Whether any row has been given a key, its primary one or that by which it is known."""
+        paths = [*feed.key, *(path.split("__")[0] for path in (feed.kept.key.values() if feed.kept else ()))]
+        return bool(report.inserted or report.renamed or set(paths) & set(report.fields))
 
     def _written(self, feed: Feed, rows: Statement) -> Statement:
         """Of these rows those that the import has written."""
@@ -126,3 +132,18 @@ class Snapshots:
         )
         found = fetch(self.connection, hashed)[0]
         return found["n"], f"{found['n']}:{found['digest']}"
+
+
+def _referred(reference: Referring) -> Statement:
+    return joined(" AND ", (compose("c.{c} IS NOT NULL", c=name(c)) for c in reference.columns))
+
+
+def _dangling(feed: Feed, reference: Referring) -> Statement:
+    """A count of the rows that refer to no row of the feed's table."""
+    return compose(
+        "(SELECT count(*) FROM {table} AS c WHERE {referred} AND NOT EXISTS (SELECT FROM {target} AS t WHERE {on}))",
+        table=name(reference.table),
+        referred=_referred(reference),
+        target=name(feed.table),
+        on=reference.on,
+    )

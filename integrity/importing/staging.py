@@ -21,7 +21,7 @@ from django.db import DatabaseError, transaction
 from integrity.importing.declarations import Feed
 from integrity.importing.rejects import Reject, Rejects
 from integrity.importing.sources import BadRow, Given, Row, check_header, rows
-from integrity.statement import Statement, as_statement, compose, fetch, joined, name, names, run, value
+from integrity.statement import Statement, as_statement, compose, joined, name, names, run, value
 
 _numbers = itertools.count()
 _CHUNK, _ROWS = 1 << 20, 20_000
@@ -59,7 +59,7 @@ class Staged:
         if not (isinstance(self.given, Path) and self.given.suffix.lower() == ".csv" and self._copy_csv(self.given)):
             self._copy_rows(rows(self.given))
         if only is not None and self.feed.part is not None:
-            run(
+            self.count -= run(
                 self.connection,
                 compose(
                     "DELETE FROM {staged} WHERE {part} IS DISTINCT FROM {only}",
@@ -68,8 +68,12 @@ class Staged:
                     only=value(only),
                 ),
             )
-        run(self.connection, compose("ANALYZE {staged}", staged=self.relation))
-        self.count = fetch(self.connection, compose("SELECT count(*) AS n FROM {staged}", staged=self.relation))[0]["n"]
+        # The planner needs to know how many rows there are, and of the columns only those that it joins by.
+        by = [self.column(source) for reference in self.feed.references for source in reference.sources]
+        run(
+            self.connection,
+            compose("ANALYZE {staged} ({by})", staged=self.relation, by=names(dict.fromkeys(["nr", *by]))),
+        )
 
     def _create(self, columns: Sequence[str]) -> None:
         text = joined("", (compose(", {column} text", column=name(column)) for column in columns))
@@ -98,12 +102,10 @@ class Staged:
                 others = iter(extra)
                 columns = [known.get(field) or next(others) for field in header]
                 lines = self._stream(file, columns)
-                staged = fetch(self.connection, compose("SELECT count(*) AS n FROM {staged}", staged=self.relation))[0][
-                    "n"
-                ]
-                _refuse(staged != lines)
+                _refuse(self.count != lines)
         except (DatabaseError, UnicodeDecodeError, csv.Error, _NotLinesError, OSError):
             run(self.connection, compose("TRUNCATE {staged} RESTART IDENTITY", staged=self.relation))
+            self.count = 0
             return False
         return True
 
@@ -131,12 +133,10 @@ class Staged:
 
     @contextmanager
     def _copying(self, copy_in: Statement) -> Iterator[Any]:
-        with (
-            self.connection.wrap_database_errors,
-            self.connection.cursor() as cursor,
-            cursor.copy(copy_in.text) as copy,
-        ):
-            yield copy
+        with self.connection.wrap_database_errors, self.connection.cursor() as cursor:
+            with cursor.copy(copy_in.text) as copy:
+                yield copy
+            self.count += cursor.rowcount
 
     # Row by row
 

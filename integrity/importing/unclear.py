@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from integrity.importing.columns import Column
-from integrity.importing.matching import Diff
+from integrity.importing.lookup import typed
+from integrity.importing.matching import Diff, Survey
 from integrity.importing.rejects import Reject
 from integrity.importing.staging import LINE
 from integrity.statement import Part, Statement, compose, fetch, joined, name, value
 
 
-def set_aside(diff: Diff) -> None:
-    """Take such rows out of the difference, and reject them. Raises TooManyRejected."""
-    _reject_flagged(diff)
-    _reject_repeated(diff)
+def set_aside(diff: Diff, survey: Survey) -> bool:
+    """Take such rows out of the difference, and reject them. Whether there were any. Raises TooManyRejected."""
+    repeated = bool(survey.inserts or survey.updates) and _has_repeated(diff)
+    if survey.unclear:
+        _reject_flagged(diff)
+    if repeated:
+        _reject_repeated(diff)
+    return repeated or bool(survey.unclear)
 
 
 def _reject_flagged(diff: Diff) -> None:
-    flags = [name("d", flag) for flag in diff.flags]
-    if not flags or not diff.count(joined(" OR ", flags)):
-        return
     for reference in diff.feed.references:
         for flag, why in (("lost", "refers to nothing"), ("many", "refers to several rows")):
             texts = [compose("{raw}", raw=diff.staged.raw(source)) for source in reference.sources]
@@ -33,45 +37,45 @@ def _reject_flagged(diff: Diff) -> None:
             )
 
 
+def _has_repeated(diff: Diff) -> bool:
+    """Whether any key of the feed seems to occur twice. A hash is grouped much faster than the texts themselves."""
+    found = fetch(
+        diff.connection,
+        compose(
+            "SELECT FROM {staged} AS s WHERE NOT bad GROUP BY hash_record_extended(ROW({keys}), 0)"
+            " HAVING count(*) > 1 LIMIT 1",
+            keys=joined(", ", _keys(diff)),
+            staged=diff.staged.relation,
+        ),
+    )
+    return bool(found)
+
+
 def _reject_repeated(diff: Diff) -> None:
     """Two rows of a feed with one key: neither is imported, for nobody can say which is right."""
-    keys = _key_texts(diff)
-    raws = joined(", ", (compose("{raw}{cast}", raw=diff.staged.raw(s), cast=c) for s, c in keys))
+    sources = list(dict.fromkeys(source for part in diff.feed.key_parts for source in part.sources))
     twice = compose(
-        "SELECT count(*) OVER (PARTITION BY {raws}) AS times, s.nr FROM {staged} AS s WHERE NOT bad{few}",
-        raws=raws,
+        "SELECT count(*) OVER (PARTITION BY {keys}) AS times, s.nr FROM {staged} AS s WHERE NOT bad",
+        keys=joined(", ", _keys(diff)),
         staged=diff.staged.relation,
-        few=_of_differing(diff, raws),
     )
     _reject(
         diff,
         compose("d.nr IN (SELECT nr FROM ({twice}) AS r WHERE times > 1)", twice=twice),
-        ", ".join(dict.fromkeys(s for s, _ in keys)),
-        joined(" || ', ' || ", (diff.staged.raw(s) for s, _ in keys)),
+        ", ".join(sources),
+        joined(" || ', ' || ", (compose("COALESCE({raw}, '')", raw=diff.staged.raw(source)) for source in sources)),
         "another row of the feed has the same key",
     )
 
 
-def _key_texts(diff: Diff) -> list[tuple[str, Statement]]:
-    found: list[tuple[str, Statement]] = []
+def _keys(diff: Diff) -> Iterator[Statement]:
+    """The parts of the natural key as values: 1 and 01 are the same number."""
     for part in diff.feed.key_parts:
         if isinstance(part, Column):
-            found.append((part.source, part.value.cast))
+            yield typed(diff.staged, part)
         else:
-            found += [(source, held.cast) for source, held in part.values().items()]
-    return found
-
-
-def _of_differing(diff: Diff, raws: Statement) -> Statement:
-    """Narrow to the keys of differing rows, unless they are most of all: the others change nothing."""
-    if diff.count(Statement("d.nr IS NOT NULL")) * 2 > diff.staged.count:
-        return Statement("")
-    return compose(
-        " AND ({raws}) IN (SELECT {raws} FROM {diff} AS d JOIN {staged} AS s USING (nr))",
-        raws=raws,
-        diff=diff.relation,
-        staged=diff.staged.relation,
-    )
+            for source, held in part.values().items():
+                yield compose("{raw}{cast}", raw=diff.staged.raw(source), cast=held.cast)
 
 
 def _reject(diff: Diff, condition: Part, field: str, shown: Statement, reason: str) -> None:

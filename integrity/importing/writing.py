@@ -15,7 +15,7 @@ from psycopg import errors
 from integrity.defaults import unplanned
 from integrity.importing import filling
 from integrity.importing.freeing import free_numbers
-from integrity.importing.matching import INSERT, UPDATE, VANISH, Diff
+from integrity.importing.matching import INSERT, UPDATE, VANISH, Diff, Survey
 from integrity.importing.refusals import OF_SOMEBODY, explained, is_of_rows
 from integrity.importing.rejects import Reject
 from integrity.importing.reports import FeedReport
@@ -39,29 +39,31 @@ class _MovedError(Exception):
 class Writer:
     """Writes one difference and counts what became of its rows."""
 
-    def __init__(self, diff: Diff, run_: Run, report: FeedReport, observer: Observer) -> None:
+    def __init__(
+        self, diff: Diff, run_: Run, report: FeedReport, observer: Observer, changed: Mapping[str, int]
+    ) -> None:
+        self.changed = dict(changed)
         self.diff, self.run, self.report, self.observer = diff, run_, report, observer
         self.connection, self.model = diff.connection, diff.model
         self.held = columns(self.model._meta.db_table, self.connection)
         self.types = {column.name: Statement(column.type) for column in self.held}
         self.again: list[int] = []
-        self.changed: dict[str, int] = {}
         (self.pk,) = pk_columns(self.model)
 
-    def write(self, batch_size: int, counts: Mapping[str, int]) -> None:
+    def write(self, batch_size: int, survey: Survey) -> None:
         """Write everything; rows that cannot be written are rejected. Raises TooManyRejected.
 
-        counts: the rows to write by operation; none of an operation means that its rows stay as they are.
+        survey: what is there to write; no rows of an operation mean that those of the difference stay as they are.
         """
-        if not counts[VANISH]:
+        if not survey.vanishes:
             run(self.connection, compose("DELETE FROM {d} WHERE op = 'vanish'", d=self.diff.relation))
-        last = fetch(self.connection, compose("SELECT max(seq) AS n FROM {d}", d=self.diff.relation))[0]["n"]
+        last = survey.last or 0
         if last > batch_size:
             run(self.connection, compose("CREATE INDEX ON {d} (seq)", d=self.diff.relation))
-        self.observer.begins(self.report.rule, sum(counts.values()))
-        self.changed = self.diff.changed() if counts[UPDATE] else {}
+        self.observer.begins(self.report.rule, survey.writes)
         rejected = len(self.diff.staged.rejects.rows)
-        free_numbers(self)
+        if survey.getting:
+            free_numbers(self)
         for first in range(1, last + 1, batch_size):
             self._try(first, min(first + batch_size - 1, last))
             self.observer.reaches("batch")
