@@ -27,7 +27,7 @@ from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.safety import enter
 from integrity.schema import triggers
-from integrity.statement import compose, name, run
+from integrity.statement import Statement, compose, name, run
 
 _MANY = 1_000
 _WORK_MEM = "64MB"
@@ -86,6 +86,8 @@ class Passing:
                 " < pg_size_bytes(%s)",
                 [_WORK_MEM, _WORK_MEM],
             )
+            # Of temporary tables the planner needs little; to sample more of them takes longer than it saves.
+            cursor.execute("SET LOCAL default_statistics_target = 10")
 
     def _fill(self, staged: Staged, only: str | None) -> None:
         try:
@@ -102,6 +104,7 @@ class Passing:
 
     def _tell_planner(self) -> None:
         """After many new rows the statistics of a table are of another one, and looks at it take far too long."""
+        run(self.connection, Statement("SET LOCAL default_statistics_target TO DEFAULT"))
         for feed in self.wanted.feeds:
             if self._of(feed).inserted > max(_MANY, self.snapshots.taken[feed.table].rows // 10):
                 run(self.connection, compose("ANALYZE {table}", table=name(feed.table)))
