@@ -158,7 +158,7 @@ class Listed:
             "WITH held AS MATERIALIZED ({held})"
             " SELECT r.no, r.pk, {h} IS NULL AND EXISTS (SELECT FROM {table} AS t WHERE t.{column} = r.pk) AS taken"
             " FROM {rows} AS r JOIN {keys} AS k USING (no) LEFT JOIN held AS h ON {h} = r.pk"
-            " WHERE {these} AND ({h} IS NULL OR NOT ({same}))",
+            " WHERE {these} AND {those} AND ({h} IS NULL OR NOT ({same}))",
             held=from_queryset(held, self.connection.alias),
             h=name("h", opts.pk.attname),
             table=name(opts.db_table),
@@ -166,6 +166,8 @@ class Listed:
             rows=self.rows,
             keys=self.held,
             these=_these(items, "r"),
+            # The same once more: a range is not passed on by the planner, and the whole list would be read.
+            those=_these(items, "k"),
             same=same,
         )
         found = fetch(self.connection, missing)
