@@ -47,7 +47,7 @@ def revoke_view(admin: Any, request: HttpRequest) -> HttpResponse:
 
 
 def _chosen(admin: Any, request: HttpRequest) -> list[Violation]:
-    require(request, "accept")
+    require(admin, request, "accept")
     numbers = [int(text) for text in request.GET.getlist("violation") if text.isdecimal()]
     chosen = list(Violation.objects.filter(pk__in=numbers[:200]).order_by("pk"))
     if not chosen:

@@ -26,7 +26,7 @@ from integrity.workers import later, queue
 
 def analyze_view(admin: Any, request: HttpRequest) -> HttpResponse:
     """Look at the rules that the address names, or at all."""
-    require(request, "analyze")
+    require(admin, request, "analyze")
     labels = request.GET.getlist("rule")
     rules = [rule_or_404(label) for label in labels] if labels else list(registry)
     found = standings(rules, points=1)
@@ -65,7 +65,7 @@ def analyze_view(admin: Any, request: HttpRequest) -> HttpResponse:
 
 def verify_view(admin: Any, request: HttpRequest, number: int) -> HttpResponse:
     """Look again at what a run changed."""
-    require(request, "analyze")
+    require(admin, request, "analyze")
     run: Run = admin.seen(request, str(number))
     form = ReasonForm(request.POST or None)
     back = reverse("admin:integrity_run_change", args=[run.pk])

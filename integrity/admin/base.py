@@ -68,10 +68,10 @@ class Page(ModelAdmin):
         return TemplateResponse(request, path, {**self.admin_site.each_context(request), **shared, **context})
 
 
-def require(request: HttpRequest, verb: str) -> None:
-    """Raise PermissionDenied for somebody who may not."""
-    if not may(request.user, verb):
-        raise PermissionDenied(f"The permission to {verb} is needed.")
+def require(page: Page, request: HttpRequest, verb: str) -> None:
+    """Raise PermissionDenied for somebody who may not, or may not even see what it is about."""
+    if not page.has_view_permission(request) or not may(request.user, verb):
+        raise PermissionDenied(f"The permission to {verb} is needed, and that to see what it is about.")
 
 
 def verbs_of(request: HttpRequest) -> dict[str, bool]:

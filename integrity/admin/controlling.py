@@ -30,7 +30,7 @@ WORDS = {
 
 def control_view(admin: Any, request: HttpRequest, number: int, verb: str) -> HttpResponse:
     """Ask why, then ask the run."""
-    require(request, "control")
+    require(admin, request, "control")
     run: Run = admin.seen(request, str(number))
     word, what, told = WORDS[verb]
     back = reverse("admin:integrity_run_change", args=[run.pk])
@@ -58,7 +58,7 @@ def control_view(admin: Any, request: HttpRequest, number: int, verb: str) -> Ht
 
 def resume_automatic_view(admin: Any, request: HttpRequest, label: str) -> HttpResponse:
     """Let a rule's automatic repair go on that waits for a person."""
-    require(request, "control")
+    require(admin, request, "control")
     rule = rule_or_404(label)
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

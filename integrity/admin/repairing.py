@@ -66,7 +66,7 @@ class Undoing:
 
 def repair_view(admin: Any, request: HttpRequest, label: str, strategy: str) -> HttpResponse:
     """A repair of a rule; of some violations where the address names them."""
-    require(request, "repair")
+    require(admin, request, "repair")
     rule = rule_or_404(label)
     if strategy not in rule.repairs:
         raise Http404(f"{label} has no repair {strategy!r}.")
@@ -75,7 +75,7 @@ def repair_view(admin: Any, request: HttpRequest, label: str, strategy: str) -> 
 
 def undo_view(admin: Any, request: HttpRequest, number: int) -> HttpResponse:
     """What a run wrote is put back."""
-    require(request, "undo")
+    require(admin, request, "undo")
     return in_two_steps(admin, request, _undo(admin.seen(request, str(number))))
 
 
@@ -138,6 +138,7 @@ def _undo(run: Run) -> Wanted:
             "A row that somebody has changed since is left alone and listed.",
         ],
         original=run,
+        has_brake=False,
         too_long=f"Run {run.pk} took {lasted:.0f} s." if lasted is not None and is_long(lasted) else "",
     )
 

@@ -118,7 +118,9 @@ class RunAdmin(Page):
     ) -> HttpResponse:
         """One run: results, progress, changes, and what can be asked of it."""
         run = self.seen(request, object_id)
-        changes = list(Change.objects.filter(run=run).order_by("pk")[: SHOWN + 1])
+        changes: list[Change] = []
+        if request.user.has_perm("integrity.view_change"):
+            changes = list(Change.objects.filter(run=run).order_by("pk")[: SHOWN + 1])
         waiting = Change.objects.filter(run=run, undone_by=None).exists()
         is_running, is_queued = run.status == statuses.RUNNING, run.status == statuses.QUEUED
         holds = is_running and run.verb in IN_BATCHES

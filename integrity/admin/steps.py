@@ -44,6 +44,7 @@ class Wanted:
     things: list[tuple[str, str]] = field(default_factory=list)
     original: Any = None
     too_long: str = ""
+    has_brake: bool = True
 
     @property
     def is_put_off(self) -> bool:

@@ -17,6 +17,7 @@ from integrity.admin.offers import offers_for, statement_for
 from integrity.models import Violation
 from integrity.permissions import may
 from integrity.registry import registry
+from integrity.rules.base import Rule
 from integrity.shown import counted, show
 
 AT_ONCE = 200
@@ -128,6 +129,17 @@ class ViolationAdmin(Page):
             + ([("resolved", when(one.resolved_at))] if one.resolved_at else []),
             run=run_link(one.run_id),
             until=when(one.accepted_until),
+            row_url=self._row_url(request, rule, one) if rule else "",
             offers=offers_for(rule, one) if rule and is_open else [],
             sql=statement_for(rule, one) if rule else "",
         )
+
+    def _row_url(self, request: HttpRequest, rule: Rule, one: Violation) -> str:
+        """Where the administration has the row itself, for those who may see it; empty where it does not."""
+        page = self.admin_site._registry.get(rule.model)
+        if page is None or [key.name for key in rule.key_fields] != [rule.model._meta.pk.name]:
+            return ""
+        row = rule.model._base_manager.filter(pk=one.key[rule.model._meta.pk.name]).first()
+        if row is None or not page.has_view_or_change_permission(request, row):
+            return ""
+        return reverse(f"admin:{rule.model._meta.app_label}_{rule.model._meta.model_name}_change", args=[row.pk])

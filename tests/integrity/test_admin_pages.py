@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -11,6 +12,8 @@ from integrity.models import Change, Decision, RejectedRow, Result, Run, Severed
 from integrity.overview.kept import kept
 from integrity.registry import registry
 from integrity.repair import repair
+from players import test_data
+from players.test_data import plant_faults
 from tests.integrity.helpers import registered, text
 from tests.integrity.looks import ago, looked
 from tests.integrity.test_derived import make_account
@@ -135,6 +138,24 @@ def test_the_page_of_a_violation_says_what_is_wrong_and_what_a_repair_would_writ
     ):
         assert told in page
     assert "Accept it" not in page
+
+
+def test_the_page_of_a_violation_leads_to_its_row_where_that_has_a_page(boss, reader):
+    test_data.load(players=3, days=1)
+    plant_faults(duplicated=1, double_counted=0, lost=0, wrong_totals=0, counted_twice=0)
+    analyze([registry.get("players.mileage_adds_up")])
+    one = Violation.objects.get()
+    row = f"/admin/players/player/{one.key['id']}/change/"
+    assert row not in text(reader.get(f"{HOME}violation/{one.pk}/change/"))
+    reader.force_login(get_user_model().objects.get(username="boss"))
+    assert row in text(reader.get(f"{HOME}violation/{one.pk}/change/"))
+
+
+def test_whoever_may_not_see_changes_does_not_see_them_on_the_page_of_their_run(staff, seen, rule):
+    report = repair([(rule, None)], actor="bob")
+    page = text(staff("view_run").get(f"{HOME}run/{report.run}/change/"))
+    assert "bob" in page
+    assert "<del>9" not in page
 
 
 def test_a_violation_of_a_rule_that_is_declared_no_more_has_a_page(reader, seen, rule):

@@ -111,6 +111,8 @@ def test_a_verb_asks_for_its_permission_before_it_shows_or_does_anything(
     given = {**WHY, "step": "try"}
     assert (client.get(path).status_code, client.post(path, given).status_code) == (403, 403)
     assert (Run.objects.count(), LogEntry.objects.count()) == (runs, 0)
+    blind = staff(needed, name="eve")
+    assert (blind.get(path).status_code, blind.post(path, given).status_code) == (403, 403)
     client = staff(*READ, needed, name="bob")
     assert client.get(path).status_code == 200
     assert Run.objects.count() == runs
