@@ -42,7 +42,7 @@ class Batches:
         """skip: told of items that are left and of what they met, Harm, TooBusy or an error of the database."""
         self.batch, self.skip, self.throttle = batch, skip, throttle
         self.size = conf().BATCH_KEYS
-        self.least = 0.0
+        self.halved_at = 0.0
         self.attempts: dict[Item, int] = {}
         self.harmful = 0
 
@@ -111,14 +111,15 @@ class Batches:
 
     def _adapt(self, seconds: float) -> None:
         """Smaller where it took too long, or kept people waiting; larger where it was quick."""
-        wished, waited_for = conf().BATCH_SECONDS, bool(self.throttle.kept_waiting)
-        # One that is hardly longer than the shortest would not be shorter with fewer keys: all that it takes is steps.
-        if seconds > wished * 2 or (waited_for and seconds > self.least * 2):
-            self.size = max(1, self.size // 2)
-        elif seconds < wished / 2 and not waited_for:
-            self.size = min(self.size * 2, conf().BATCH_KEYS * 16)
-        # It is forgotten with time, or a batch that found nothing to do would stand for all.
-        self.least = min(seconds, self.least * 1.1) if self.least else seconds
+        wished, few = conf().BATCH_SECONDS, conf().BATCH_KEYS // 50
+        waited_for = bool(self.throttle.kept_waiting)
+        # The steps of a batch take their time for however few keys: where half of them took hardly less, fewer help
+        # nobody, and very few would only make very many batches.
+        helps = not self.halved_at * 0.75 < seconds < self.halved_at * 1.5
+        if helps and (seconds > wished * 2 or (waited_for and self.size > few)):
+            self.size, self.halved_at = max(1, self.size // 2), seconds
+        elif not waited_for and seconds < (wished if self.size < few else wished / 2):
+            self.size, self.halved_at = min(self.size * 2, conf().BATCH_KEYS * 16), 0.0
 
 
 def _pause(attempt: int) -> None:
