@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone
 
 from integrity.alerts.conditions import Condition, Seen
@@ -33,7 +33,7 @@ def look_at_clock(now: datetime | None = None) -> Alert | None:
     late = [*overdue(now, rules=rules, looks=looks), *_beyond(allowed, rules, looks, now)]
     # A message about a rule, and the memory that it was sent, are there both or not at all.
     with transaction.atomic():
-        AlertState.objects.exclude(rule__in=declared).delete()
+        AlertState.objects.exclude(rule__in=declared, database__in=list(connections)).delete()
         held = AlertState.objects.filter(what__in=[Condition.AWAITED, Condition.NOT_CHECKED], database=DEFAULT_DB_ALIAS)
         since = {(state.rule, state.what): state.since for state in held}
         return tell(_sight(declared[rule.label], [o for o in late if o.rule is rule], since, now) for rule in rules)

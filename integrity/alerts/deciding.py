@@ -36,7 +36,7 @@ def tell(found: Iterable[Sight], *, database: str = DEFAULT_DB_ALIAS, run: Run |
         label = sight.subject.label
         mine = {what: state for (rule, what), state in states.items() if rule == label}
         changed = [t for t in turns(sight.seen, mine) if _moves(t, sight, database, now, run, mine)]
-        told += [_event(event, sight, database, now, run, mine) for event in events(changed)]
+        told += [_event(event, sight, database, mine) for event in events(changed)]
     return _write(told, run, now) if told else None
 
 
@@ -62,9 +62,7 @@ def _moves(
     return True
 
 
-def _event(
-    event: str, sight: Sight, database: str, now: datetime, run: Run | None, mine: dict[Condition, AlertState]
-) -> dict[str, Any]:
+def _event(event: str, sight: Sight, database: str, mine: dict[Condition, AlertState]) -> dict[str, Any]:
     """One change as messages and the API have it."""
     subject = sight.subject
     since = {what: state.since for what, state in mine.items()}
@@ -82,7 +80,7 @@ def _event(
         "grown": Condition.GROWN in since and event in ("starts_failing", "grows"),
         "since": _iso(_since(event, since)),
         "failing_since": _iso(since.get(Condition.FAILS)),
-        "last_held": _iso(_last_held(subject.label, database, run)) if event == "starts_failing" else None,
+        "last_held": _iso(_last_held(subject.label, database)) if event == "starts_failing" else None,
         "retired": sight.retired,
         "error": sight.error or None,
         "command": _command(sight, database),
@@ -94,7 +92,7 @@ def _since(event: str, since: dict[Condition, datetime]) -> datetime | None:
     return since.get(what)
 
 
-def _last_held(label: str, database: str, run: Run | None) -> datetime | None:
+def _last_held(label: str, database: str) -> datetime | None:
     """When a look at everything found nothing for the last time."""
     looks = Result.objects.filter(
         rule=label, database=database, status=statuses.CLEAN, run__verb=Run.Verb.ANALYZE, run__keys__isnull=True

@@ -23,10 +23,6 @@ class Subject:
     command: str = ""
     """What shows more, without ``manage.py integrity``."""
 
-    @property
-    def app(self) -> str:
-        return self.label.partition(".")[0]
-
     def measure(self, violations: int, of: int | None) -> str | None:
         """Where a number of violations stands to the limit; None where a share of an unknown number is asked for."""
         if self.alert_above is None:

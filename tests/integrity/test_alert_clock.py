@@ -107,6 +107,13 @@ def test_a_full_look_that_comes_at_last_is_told(settings):
     assert [event for event, _ in events()] == ["overdue", "swept_again"]
 
 
+def test_what_was_found_in_a_database_that_is_gone_is_forgotten_in_silence(hourly):
+    looked(hourly, hours_ago=0)
+    AlertState.objects.create(rule=hourly.label, database="standby", what="fails", since=timezone.now())
+    look_at_clock()
+    assert (events(), AlertState.objects.count()) == ([], 0)
+
+
 def test_what_is_declared_no_more_is_forgotten_in_silence():
     toy.Account.objects.create(balance=-1)
     rule = positive()
