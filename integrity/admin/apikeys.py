@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
-from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
+from integrity.admin.base import Page
 from integrity.apikeys import SCOPES, create_key, revoke_key
 from integrity.models import ApiKey
 from integrity.permissions import may
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[ApiKey]
-elif apps.is_installed("unfold"):
-    from unfold.admin import ModelAdmin
-else:
-    ModelAdmin = admin.ModelAdmin
 
 
 class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -48,7 +40,7 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(Page):
     """Keys are added and revoked, never changed and never deleted."""
 
     list_display = ("name", "prefix", "scopes_told", "state", "created_by", "last_used_at")
@@ -73,11 +65,8 @@ class ApiKeyAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if obj is None else self.readonly_fields
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("integrity.add_apikey"))
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Whoever may change keys may revoke them; nobody may do anything else to them."""
@@ -107,8 +96,8 @@ class ApiKeyAdmin(ModelAdmin):
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: Any = None) -> HttpResponse:
         """Show the key in the answer itself: a redirect would have to keep it somewhere."""
-        context = {"title": f"The key of {obj.name}", "key": request.new_key, "record": obj}  # type: ignore[attr-defined]
-        response = self._page(request, "new_key", context)
+        plain = request.new_key  # type: ignore[attr-defined]
+        response = self.page(request, "new_key.html", title=f"The key of {obj.name}", key=plain, record=obj)
         add_never_cache_headers(response)
         return response
 
@@ -127,9 +116,4 @@ class ApiKeyAdmin(ModelAdmin):
                 self.log_change(request, key, "Revoked.")
             messages.success(request, f"{len(valid)} key{'s are' if len(valid) > 1 else ' is'} revoked.")
             return None
-        return self._page(request, "revoke", {"title": "Revoke keys?", "keys": valid, "checkbox": ACTION_CHECKBOX_NAME})
-
-    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
-        request.current_app = self.admin_site.name
-        shared = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
-        return TemplateResponse(request, f"admin/integrity/{name}.html", shared | context)
+        return self.page(request, "revoke.html", title="Revoke keys?", keys=valid, checkbox=ACTION_CHECKBOX_NAME)
