@@ -128,7 +128,8 @@ def _start_worker() -> None:
         with contextlib.suppress(OSError, AttributeError):
             # Linux alone; elsewhere Ctrl-C reaches both.
             ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-        work()
+        # What is asked for by the minute need not wait behind an import.
+        work(threads=2)
         os._exit(0)
 
 

@@ -164,6 +164,15 @@ class EngineCommand(BaseCommand):
             raise SystemExit(planned.exit_code)
         return False
 
+    def agrees_to_put_off(self, options: dict[str, Any]) -> bool:
+        """Ask a person without the plan, which would take as long as what is put off."""
+        if options["yes"] or options["format"] != "table" or not self.is_interactive:
+            return True
+        if self._agrees("Leave it to worker processes? What it would write tells --dry-run. [y/N] "):
+            return True
+        self.stdout.write("Nothing was put off.")
+        return False
+
     def _agrees(self, question: str) -> bool:
         try:
             return input(question).strip().lower() in ("y", "yes")

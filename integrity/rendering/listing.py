@@ -70,9 +70,9 @@ def run_object(run: Run) -> dict[str, Any]:
         "verb": run.verb,
         "status": run.status,
         "dry_run": run.dry_run,
-        "rules": [result.rule for result in results],
+        "rules": [result.rule for result in results] or _put_off_for(run),
         "violations": sum(result.violations or 0 for result in results),
-        "changes": sum(result.changes for result in results),
+        "changes": _changes(run, results),
         "outcomes": _outcomes(results),
         "of": run.of_id,
         "actor": run.actor,
@@ -85,6 +85,19 @@ def run_object(run: Run) -> dict[str, Any]:
         "waited": run.waited,
         "error": run.error,
     }
+
+
+def _changes(run: Run, results: Iterable[Result]) -> int:
+    """Those of parts are summed up when all are over."""
+    if run.shared and run.status == statuses.RUNNING:
+        return sum(run.parts.values_list("changes", flat=True))
+    return sum(result.changes for result in results)
+
+
+def _put_off_for(run: Run) -> list[str]:
+    """The rules of a run that nobody has begun."""
+    call = run.options.get("call", {})
+    return [*call.get("rules", []), *(label for label, _ in call.get("work", []))]
 
 
 def result_object(result: Result) -> dict[str, Any]:

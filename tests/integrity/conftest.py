@@ -5,7 +5,9 @@ from django.contrib.auth.models import Permission
 from django.db import connection, connections
 from procrastinate.contrib.django import app
 
+from integrity.registry import registry
 from tests.integrity.processes import serving
+from tests.integrity.worlds import IN_PARTS, WORLDS
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +55,14 @@ def queue(transactional_db, monkeypatch):
     yield
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE procrastinate_jobs, procrastinate_workers CASCADE")
+
+
+@pytest.fixture
+def world(settings, queue):
+    """Ten accounts out of order, which take four parts; its rule is known by name."""
+    settings.INTEGRITY = IN_PARTS
+    found = WORLDS["accounts"]
+    found.make()
+    registry.register("toy", [found.rule])
+    yield found
+    registry.unregister(found.rule.label)

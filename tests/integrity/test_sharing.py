@@ -23,23 +23,10 @@ from integrity.workers.sweeping import sweep
 from integrity.workers.worker import work
 from integrity.workers.working import work_on
 from tests.integrity import worlds
-from tests.integrity.worlds import WORLDS
+from tests.integrity.worlds import IN_PARTS
 from tests.toy.models import Account
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-SMALL = {"PART_KEYS": 3, "PART_ROWS": 4, "BATCH_KEYS": 2, "WINDOW_KEYS": 4}
-
-
-@pytest.fixture
-def world(settings, queue):
-    """Ten accounts out of order, which take four parts; its rule is known by name."""
-    settings.INTEGRITY = SMALL
-    world = WORLDS["accounts"]
-    world.make()
-    registry.register("toy", [world.rule])
-    yield world
-    registry.unregister(world.rule.label)
 
 
 def share(world, **more):
@@ -112,7 +99,7 @@ def test_what_no_part_has_is_no_part_s_to_say(world):
 
 
 def test_a_brake_that_stops_it_stops_it_before_any_part(world, settings):
-    settings.INTEGRITY = SMALL | {"MAX_AFFECTED_ROWS": 5}
+    settings.INTEGRITY = IN_PARTS | {"MAX_AFFECTED_ROWS": 5}
     run = share(world)
     perform(run.pk)
     run.refresh_from_db()
@@ -144,14 +131,14 @@ def test_two_errands_for_one_part_are_one(world):
 @pytest.mark.parametrize("step", STEPS)
 def test_a_worker_that_is_killed_at_any_step_loses_and_repeats_nothing(world, processes, step):
     run = divided(world)
-    assert processes.start("accounts", "parts", at=step, time=3, act="die", settings=SMALL).result() == {}
+    assert processes.start("accounts", "parts", at=step, time=3, act="die", settings=IN_PARTS).result() == {}
     rest()
     assert_as_by_one_process(run)
 
 
 def killed_at_random(run, processes, kills, workers=4):
     """Workers of which one after another is killed at some moment, until the run is over."""
-    at_work = [processes.start("accounts", "work", settings=SMALL) for _ in range(workers)]
+    at_work = [processes.start("accounts", "work", settings=IN_PARTS) for _ in range(workers)]
     chance, limit = random.Random(7), time.monotonic() + 300
     while Run.objects.filter(pk=run.pk, status__in=["queued", "running"]).exists():
         assert time.monotonic() < limit
@@ -159,7 +146,7 @@ def killed_at_random(run, processes, kills, workers=4):
         if kills and Part.objects.filter(status="running").exists():
             kills -= 1
             at_work.pop(chance.randrange(workers)).kill()
-            at_work.append(processes.start("accounts", "work", settings=SMALL))
+            at_work.append(processes.start("accounts", "work", settings=IN_PARTS))
         sweep()
     for worker in at_work:
         worker.kill()
@@ -188,7 +175,7 @@ def test_two_thousand_parts_and_ten_kills(world, processes):
 
 def test_a_worker_whose_connection_is_ended_leaves_its_part_to_another(world, processes):
     run = divided(world)
-    worker = processes.start("accounts", "parts", at="written", settings=SMALL).until("written")
+    worker = processes.start("accounts", "parts", at="written", settings=IN_PARTS).until("written")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -203,7 +190,7 @@ def test_a_worker_whose_connection_is_ended_leaves_its_part_to_another(world, pr
 
 def test_a_worker_that_was_taken_for_dead_writes_nothing_any_more(world, processes):
     run = divided(world)
-    worker = processes.start("accounts", "parts", at="detected", act="stop", settings=SMALL)
+    worker = processes.start("accounts", "parts", at="detected", act="stop", settings=IN_PARTS)
     assert worker.hear() == {"reached": "detected"}
     Part.objects.filter(status="running").update(heartbeat_at=run.started_at.replace(year=2020))
     rest()
@@ -230,7 +217,7 @@ def test_a_part_of_which_workers_die_again_and_again_is_given_up(world):
 
 def test_a_pause_holds_every_worker_within_one_batch(world, processes):
     run = divided(world)
-    at_work = [processes.start("accounts", "part", at="locked", settings=SMALL).until("locked") for _ in range(4)]
+    at_work = [processes.start("accounts", "part", at="locked", settings=IN_PARTS).until("locked") for _ in range(4)]
     control.pause(run.pk, actor="ben")
     for worker in at_work:
         assert worker.go_on()["status"] == "clean"

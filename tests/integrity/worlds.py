@@ -51,6 +51,8 @@ DAY = datetime.date(2026, 3, 2)
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 SMALL = {"BATCH_KEYS": 2, "WINDOW_KEYS": 4}
 """Settings under which ten keys take several windows of several batches."""
+IN_PARTS = SMALL | {"PART_KEYS": 3, "PART_ROWS": 4}
+"""The same, divided among workers."""
 WRONG = list(range(2, 12))
 """The keys that are wrong in each world."""
 

@@ -40,6 +40,8 @@ def _perform(verb: str) -> Callable[[EngineCommand, dict[str, Any]], None]:
             _resume_rule(command, options)
             return
         run = getattr(control, verb)(options["run"])
+        if verb == "cancel" and run.shared:
+            _conclude(run)
         if _told_as_json(command, verb, run, options):
             return
         if run.status == statuses.REFUSED:
@@ -72,6 +74,16 @@ def _told_as_json(command: EngineCommand, verb: str, run: Any, options: dict[str
     if options["format"] == "json":
         command.stdout.write(json.dumps(list_object(verb, [], runs=[run_object(run)]), ensure_ascii=False))
     return bool(options["format"] == "json")
+
+
+def _conclude(run: Any) -> None:
+    """Where nobody is at work on a part, there may be no worker who would end the run."""
+    from integrity.workers.parts import end_of
+    from integrity.workers.working import work_on
+
+    if last := end_of(run.pk):
+        work_on(last)
+        run.refresh_from_db()
 
 
 def _verb(name: str, help_: str, arguments: Callable[[Any], None] = _arguments) -> Verb:

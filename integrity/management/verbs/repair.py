@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from integrity.keys import Key
 from integrity.management.base import EngineCommand, add_brake, add_format, add_writing
+from integrity.management.queued import add_queue, leave_to_workers, require_queue
 from integrity.management.verbs.arguments import add_key, keys_of, strategy_of
 from integrity.management.verbs.base import Verb
 from integrity.registry import registry
 from integrity.reports import Report
+from integrity.rules.base import Rule
 
 
 def _arguments(parser: Any) -> None:
@@ -17,6 +20,7 @@ def _arguments(parser: Any) -> None:
     add_key(parser)
     add_brake(parser)
     add_writing(parser)
+    add_queue(parser)
     add_format(parser)
 
 
@@ -29,6 +33,11 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
     command.require_yes_to_open_brake(options)
     if any(step.whole for rule, strategy in work for step in rule.strategy(strategy)[1]):
         command.require_yes("A whole table is rebuilt", options)
+
+    require_queue(options)
+    if options["queue"]:
+        _put_off(command, work, keys, options)
+        return
 
     def run(*, dry_run: bool) -> Report:
         return command.perform(
@@ -46,6 +55,23 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
 
     if options["dry_run"] or command.consent(lambda: run(dry_run=True), options):
         command.finish(run(dry_run=options["dry_run"]), options)
+
+
+def _put_off(
+    command: EngineCommand, work: list[tuple[Rule, str]], keys: list[Key] | None, options: dict[str, Any]
+) -> None:
+    from integrity.workers import later
+
+    if not (options["dry_run"] or command.agrees_to_put_off(options)):
+        return
+    run = later.repair(
+        work,
+        keys=keys,
+        dry_run=options["dry_run"],
+        max_affected=options["max_affected"],
+        reason=options["reason"],
+    )
+    leave_to_workers(command, run, options)
 
 
 VERB = Verb(
