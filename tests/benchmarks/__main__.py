@@ -35,10 +35,11 @@ def main() -> None:
     from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.relinked import RELINKED
     from tests.benchmarks.repetitions import REPETITIONS, load_repetitions
+    from tests.benchmarks.shared import SHARED
     from tests.benchmarks.twins import TWINS, load_twins
     from tests.benchmarks.world import World, database, version
 
-    known = [*JOBS, *IMPORTED, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *TWINS]
+    known = [*JOBS, *IMPORTED, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *SHARED, *TWINS]
     chosen = [job() for job in known if not arguments.jobs or job.name in arguments.jobs]
     for scale in arguments.scale:
         world = World(scale, arguments.hours)
@@ -82,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     from tests.benchmarks.orphans import ORPHANS
     from tests.benchmarks.relinked import RELINKED
     from tests.benchmarks.repetitions import REPETITIONS
+    from tests.benchmarks.shared import SHARED
     from tests.benchmarks.twins import TWINS
 
     parser = argparse.ArgumentParser(
@@ -90,7 +92,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [job.name for job in (*JOBS, *IMPORTED, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *TWINS)]
+    names = [job.name for job in (*JOBS, *IMPORTED, *KEPT, *NOTED, *ORPHANS, *RELINKED, *REPETITIONS, *SHARED, *TWINS)]
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all unless named: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side works (5)")
     parser.add_argument(

@@ -23,7 +23,7 @@ from integrity.workers.sweeping import sweep
 from integrity.workers.worker import work
 from integrity.workers.working import work_on
 from tests.integrity import worlds
-from tests.integrity.worlds import IN_PARTS
+from tests.integrity.worlds import IN_PARTS, WORLDS, outcome
 from tests.toy.models import Account
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,6 +123,28 @@ def test_two_errands_for_one_part_are_one(world):
     assert Part.objects.get(pk=first.pk).changes == Change.objects.count() == 3
     rest()
     assert_as_by_one_process(run)
+
+
+@pytest.mark.parametrize("name", ["ledgers", "twins", "messages", "crews"])
+def test_the_parts_of_any_repair_make_what_one_process_makes(name, settings, queue):
+    settings.INTEGRITY = IN_PARTS
+    world = WORLDS[name]
+    registry.register("toy", [world.rule])
+    try:
+        world.make()
+        alone = repair([(world.rule, world.strategy)])
+        wanted = outcome(name)
+        for model in world.models:
+            model._base_manager.all().delete()
+        world.make()
+        run = divided(world)
+        rest()
+    finally:
+        registry.unregister(world.rule.label)
+    run.refresh_from_db()
+    assert Part.objects.filter(kind="keys", changes__gt=0).count() > 1
+    assert (run.status, sum(run.results.values_list("changes", flat=True))) == (alone.status, alone.changes)
+    assert outcome(name) == wanted
 
 
 # Workers that die
