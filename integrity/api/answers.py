@@ -21,7 +21,7 @@ class FindingOut(Told):
     evidence: dict[str, Any] = Field(description="What else tells of it, by name.")
 
 
-class ChangeOut(Told):
+class PlannedChangeOut(Told):
     """A row that was written, or would be."""
 
     table: str
@@ -43,7 +43,7 @@ class ResultOut(Told):
     seconds: float | None
     sample: list[FindingOut] = Field(description="The first violations.")
     changes: int = Field(0, description="Rows that were written, or in a dry run would be.")
-    planned: list[ChangeOut] = Field(default_factory=list, description="The first of those rows.")
+    planned: list[PlannedChangeOut] = Field(default_factory=list, description="The first of those rows.")
     skipped: int = Field(0, description="Keys that moved or stayed locked and were left alone.")
     reasons: list[str] = Field(default_factory=list, description="Why, of the first of them.")
     conflicts: list[dict[str, Any]] = Field(default_factory=list, description="Rows that an undo left alone, and why.")

@@ -147,7 +147,7 @@ class EnforceIn(Body):
     sample: Sample = SHOWN
 
 
-class AcceptIn(Body):
+class AcceptViolationIn(Body):
     """Why an exception is one."""
 
     because: Reason = Field(description="Why, for the record.", examples=["the device was lost"])

@@ -34,7 +34,7 @@ class ImportIn(Schema):
     reason: Reason | None = Field(None, description="Why, for the record.")
 
 
-class WaitIn(Schema):
+class ImportWaitIn(Schema):
     """How long to stay."""
 
     wait: bool = Field(default=False, description="Import within this request, and answer when it has ended.")

@@ -18,7 +18,7 @@ from integrity.api.import_forms import (
     ImportsIn,
     ImportsOut,
     RejectedIn,
-    WaitIn,
+    ImportWaitIn,
 )
 from integrity.api.operation import SENT, Operations
 from integrity.api.paging import page
@@ -50,7 +50,7 @@ READERS = ("read", "import")
     auth=[SendingKey("import"), SendingStaff("import")],
     extra=SENT_FILES,
 )
-def send_import(request: HttpRequest, response: HttpResponse, how: Query[WaitIn]) -> Any:
+def send_import(request: HttpRequest, response: HttpResponse, how: Query[ImportWaitIn]) -> Any:
     """All rows of all files, or none; rows that are wrong are left out and listed, up to the error budget.
 
     Each file is a part that is called like its feed, as in `curl -F import=shop.nightly -F product=@products.csv`.

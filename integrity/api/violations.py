@@ -7,7 +7,7 @@ from ninja import Path, Query
 
 from integrity import engine
 from integrity.api.answers import ReportOut, ViolationInFullOut, ViolationOut, ViolationsOut
-from integrity.api.asked import AcceptIn, DryRunIn, ViolationsIn
+from integrity.api.asked import AcceptViolationIn, DryRunIn, ViolationsIn
 from integrity.api.fields import Id
 from integrity.api.operation import SENT
 from integrity.api.paging import page
@@ -86,7 +86,7 @@ def try_repair(request: HttpRequest, id: Number, asked: Query[DryRunIn]) -> dict
 @operations.post(
     "/violations/{id}/accept", "Accept it as an exception", scope="accept", out=ViolationOut, refuses=(404, *SENT)
 )
-def accept_violation(request: HttpRequest, id: Number, body: AcceptIn) -> dict[str, Any]:
+def accept_violation(request: HttpRequest, id: Number, body: AcceptViolationIn) -> dict[str, Any]:
     """It is neither counted nor repaired until it expires, or is revoked."""
     found = _found(id)
     rule = registry.get(found.rule)

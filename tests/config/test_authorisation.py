@@ -4,7 +4,6 @@ Both are read from what there is, so that a new one without a row here fails.
 """
 
 from datetime import timedelta
-from functools import cache
 
 import pytest
 from django.contrib import admin
@@ -13,11 +12,11 @@ from django.middleware.csrf import _get_new_csrf_string
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from config.api import api
 from integrity import apikeys
 from integrity.models import ApiKey
 from integrity.permissions import PERMISSIONS
 from players import keys as bikes
+from tests.fuzzing import document
 from tests.players.factories import make_device
 
 pytestmark = pytest.mark.django_db
@@ -159,11 +158,6 @@ OPEN_TO = {
     "POST integrity/enforce": engine("enforce"),
 }
 """Who is asked what they want, and not turned away; nothing that is asked for here is there, or can be read."""
-
-
-@cache
-def document():
-    return api.get_openapi_schema()
 
 
 def operations():
