@@ -17,8 +17,8 @@ from integrity.api.import_forms import (
     ImportInFullOut,
     ImportsIn,
     ImportsOut,
-    RejectedIn,
     ImportWaitIn,
+    RejectedIn,
 )
 from integrity.api.operation import SENT, Operations
 from integrity.api.paging import page
