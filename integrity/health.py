@@ -81,7 +81,7 @@ def recorded_health(rules: Sequence[Rule], imports: Iterable[Import] = (), *, no
     looks = last_looks(rules)
     late = overdue(now, rules=rules, looks=looks)
     found = _told(
-        rules, list(imports), looks, late, stale={one.rule.label: str(one) for one in late if one.what == LOOK}
+        rules, list(imports), looks, late, stale={one.rule.label: one.why for one in late if one.what == LOOK}
     )
     found.last_sweep = _last_sweep(looks)
     return found

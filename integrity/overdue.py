@@ -26,9 +26,14 @@ class Overdue(NamedTuple):
     what: str = LOOK
     """``look``, or ``sweep`` for the look at everything of a rule of which only changes are looked at in between."""
 
-    def __str__(self) -> str:
+    @property
+    def why(self) -> str:
+        """``a look is due every 1 h, last 2026-03-02 14:30 UTC``."""
         last = f"last {timezone.localtime(self.last):%Y-%m-%d %H:%M %Z}" if self.last else "never yet"
-        return f"{self.rule.label}: a {self.what} is due every {told(self.period)}, {last}"
+        return f"a {self.what} is due every {told(self.period)}, {last}"
+
+    def __str__(self) -> str:
+        return f"{self.rule.label}: {self.why}"
 
 
 def overdue(

@@ -52,7 +52,7 @@ def _sight(subject: Subject, late: list[Overdue], since: dict[tuple[str, str], d
         seen.append(Seen.AWAITED if is_new else _SEEN[what][0])
     if all(found.last for found in late):
         seen.append(Seen.BEGUN)
-    why = "; ".join(str(found).removeprefix(f"{subject.label}: ") for found in late)
+    why = "; ".join(found.why for found in late)
     return Sight(subject, seen, error=why)
 
 
