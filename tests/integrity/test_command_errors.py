@@ -1,9 +1,12 @@
 """What cannot be asked, and what cannot be answered: one sentence, the right exit code, nothing written."""
 
+from dataclasses import fields
+
 import pytest
 from django.db.models import Q, Sum
 
 from integrity import Always, Derived, engine
+from integrity.conf import Conf
 from integrity.models import Change, Run
 from integrity.registry import registry
 from tests.command_line import NOWHERE, manage, process, python, url_of
@@ -174,7 +177,8 @@ def test_a_setting_of_the_engine_that_does_not_exist_exits_with_2(settings):
     settings.INTEGRITY = {"BATCH": 1}
     done = integrity("analyze")
     assert done.code == 2
-    assert done.err.startswith("Unknown setting INTEGRITY['BATCH']. Known: API_LIMIT, BATCH_KEYS, ")
+    known = ", ".join(sorted(setting.name for setting in fields(Conf)))
+    assert done.err.strip() == f"Unknown setting INTEGRITY['BATCH']. Known: {known}."
 
 
 @pytest.mark.django_db
@@ -326,4 +330,5 @@ def test_help_loads_nothing_that_prints_tables(db):
     done = python("-X", "importtime", "manage.py", "integrity", "analyze", "--help")
     loaded = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
     assert "integrity.registry" in loaded
-    assert not {name for name in loaded if name.partition(".")[0] == "rich" or name.startswith("integrity.rendering")}
+    # What writes the log, where it is configured, loads rich for itself.
+    assert not {name for name in loaded if name.startswith("integrity.rendering")}
