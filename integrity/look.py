@@ -11,6 +11,7 @@ from integrity import deadline, statuses
 from integrity.conf import conf
 from integrity.exceptions import NotChecked
 from integrity.keys import Key
+from integrity.planner import hashing
 from integrity.reports import Finding, RuleReport, Suspect
 from integrity.rules.base import Rule
 from integrity.rules.comparison import Tolerance, differs
@@ -38,7 +39,8 @@ def look(rule: Rule, scope: Scope, using: str, report: RuleReport) -> None:
         rows = fetch(connections[using], _counted(rule, scope, using, limit))
         suspects = rule.suspected(scope, using, limit)
         if suspects is not None:
-            found = fetch(connections[using], suspects)
+            with hashing(connections[using]):
+                found = fetch(connections[using], suspects)
             report.suspects = found[0]["suspects"] if found else 0
             report.suspected = [_suspect(row) for row in found]
     counts = {sort: rows[0][f"count__{sort}"] or 0 for sort in rule.counts()}

@@ -27,6 +27,7 @@ from integrity.look import keys_in, look
 from integrity.notes import look_again
 from integrity.observer import Observer
 from integrity.ordering import ANY, Job, feeds_itself
+from integrity.planner import hashing
 from integrity.registry import registry
 from integrity.reports import Finding, RuleReport, Wider, added
 from integrity.rules.base import Rule
@@ -211,7 +212,8 @@ class RuleRepair:
         with transaction.atomic():
             deadline.bound(self.connection)
             (population,) = fetch(self.connection, rule.population(scope, DEFAULT_DB_ALIAS))
-            listed = Listed(rule, scope, self.connection)
+            with hashing(self.connection):
+                listed = Listed(rule, scope, self.connection)
             several = listed.found > conf().BATCH_KEYS
             if several:
                 listed.list_rows()

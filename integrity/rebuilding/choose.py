@@ -6,8 +6,7 @@ equal rows costs 30 to 150 times as much where there are many of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +17,10 @@ from django.db.models.functions import RowNumber
 from integrity.expressions import name_of
 from integrity.keys import columns_of, pk_columns
 from integrity.paths import resolve
+from integrity.planner import hashing
 from integrity.repairs.keep_one import order_of
 from integrity.rules.unique import Unique
-from integrity.statement import Part, Statement, compose, fetch, from_queryset, joined, name, names, run, value
+from integrity.statement import Part, Statement, compose, fetch, from_queryset, joined, name, names, run
 
 GROUPS, KEPT = "integrity_groups", "integrity_kept"
 _WITH_LEAST = ("smallint", "integer", "bigint", "numeric", "text", "character varying", "date", "uuid")
@@ -53,7 +53,7 @@ def choose(rule: Unique, table: Part, columns: Sequence[tuple[str, str]], using:
     run(connection, Statement(f"DROP TABLE IF EXISTS pg_temp.{GROUPS}, pg_temp.{KEPT}"))
     if grouped:
         groups = _groups(rule, table, columns)
-        with _hashing(connection):
+        with hashing(connection):
             run(connection, compose(f"CREATE TEMP TABLE {GROUPS} AS {{groups}}", groups=groups))
         run(connection, Statement(f"ANALYZE pg_temp.{GROUPS}"))
         numbered = compose(
@@ -138,29 +138,6 @@ def speaks_about(rule: Unique, using: str) -> QuerySet[Any, Any]:
 
 
 # Putting equal rows together
-
-
-_HASHED = {"enable_sort": "off", "parallel_setup_cost": "0", "parallel_tuple_cost": "0"}
-
-
-@contextmanager
-def _hashing(connection: Any) -> Iterator[None]:
-    """Rows are put together by their hashes and in parallel, whatever the planner thinks.
-
-    It takes columns that go together for independent, expects hundreds of thousands of groups where there are a few,
-    and sorts all rows, which takes six times as long.
-    """
-    own = joined(", ", (compose("current_setting({s}) AS {n}", s=value(s), n=name(s)) for s in _HASHED))
-    (before,) = fetch(connection, compose("SELECT {own}", own=own))
-    _set(connection, _HASHED)
-    yield
-    _set(connection, before)
-
-
-def _set(connection: Any, settings: Mapping[str, str]) -> None:
-    """Until the transaction ends."""
-    each = (compose("set_config({s}, {v}, true)", s=value(s), v=value(v)) for s, v in settings.items())
-    fetch(connection, compose("SELECT {each}", each=joined(", ", each)))
 
 
 def _groups(rule: Unique, table: Part, columns: Sequence[tuple[str, str]]) -> Statement:
