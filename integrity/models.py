@@ -190,6 +190,9 @@ class ImportRun(Run):
         default_permissions = ()
         verbose_name = "import"
 
+    def __str__(self) -> str:
+        return f"import {self.pk}, {self.status}"
+
 
 class DeclaredRule(Result):
     """A declared rule among the models of the administration; what is listed are the rules, not these rows."""

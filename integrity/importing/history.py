@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from integrity import statuses
+from integrity.importing.known import imports
 from integrity.importing.reports import COUNTS
 from integrity.importing.uploads import without_folder
 from integrity.models import RejectedRow, Run
@@ -73,8 +74,14 @@ def feeds(run: Run) -> list[dict[str, Any]]:
             "fields": changed.get(result.rule, {}),
             "error": without_folder(result.error) or None,
         }
-        for result in run.results.all()
+        for result in sorted(run.results.all(), key=lambda result: _place(run, result.rule))
     ]
+
+
+def _place(run: Run, label: str) -> int:
+    """Feeds stand in the order in which they are imported, as long as they are declared."""
+    labels = [feed.label for wanted in imports if wanted.label == name_of(run) for feed in wanted.feeds]
+    return labels.index(label) if label in labels else len(labels)
 
 
 def counts(of: list[dict[str, Any]]) -> dict[str, int]:

@@ -231,7 +231,7 @@ class _Work:
             feed.inserted = feed.updated = feed.unchanged = feed.deactivated = feed.renamed = feed.changes = 0
             feed.rejected = feed.skipped = self.rejects.count(feed.rule)
             feed.fields = {}
-            feed.status = statuses.REFUSED if isinstance(error, Refused) else statuses.FAILED
+            feed.status = statuses.REFUSED if isinstance(error, Refused | UsageError) else statuses.FAILED
         self.report.error = told
         if not self.report.unreadable:
             self.report.rules[0].error = told

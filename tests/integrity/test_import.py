@@ -132,7 +132,7 @@ def test_one_part_of_a_feed_leaves_the_others_alone():
 
 def test_a_part_that_no_row_belongs_to_is_refused():
     report = imported(squad(), only="X")
-    assert report.status == "failed"
+    assert report.status == "refused"
     assert "belongs to 'X'" in report.error
 
 
