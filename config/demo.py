@@ -133,13 +133,14 @@ def practice_times() -> int:
 
 
 @contextmanager
-def triggers_off() -> Iterator[None]:
+def triggers_off(*tables: str) -> Iterator[None]:
     """As for a bulk load."""
     from django.db import connection
 
     for switch in ("DISABLE", "ENABLE"):
         with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE vehicles_vehicleevent {switch} TRIGGER USER")
+            for table in tables:
+                cursor.execute(f"ALTER TABLE {table} {switch} TRIGGER USER")
         if switch == "DISABLE":
             yield
 
@@ -201,6 +202,7 @@ class Story:
         self.tell_of_vehicles()
         self.tell_of_practice_times()
         self.tell_of_orphans()
+        self.tell_of_stats()
         self.go_on()
 
     def tell_of_vehicles(self) -> None:
@@ -212,7 +214,7 @@ class Story:
         self.out.print("   Three readings in one bulk insert, the oldest last: the vehicle says 42,500 miles.")
 
         self.say("A load that switches the triggers off leaves it behind; the analysis finds that.")
-        with triggers_off():
+        with triggers_off("vehicles_vehicleevent"):
             self.log_miles("loaded", [(0, 43_100)])
         self.run(f"integrity analyze {MILEAGE}", code=1)
         self.expect("violations", 1)
@@ -251,6 +253,39 @@ class Story:
 
         self.say("What can be kept true from now on is: no practice time twice, no team twice.")
         self.run("integrity enforce teams")
+
+    def tell_of_stats(self) -> None:
+        """Two tables for one truth become one, and the old one could come back."""
+        self.say("Core stats stand in the table of an old app and in a new one, and the two disagree.")
+        self.run("consolidate_core_stats --phase rollback --yes")
+        self.disagree()
+        self.run("consolidate_core_stats --phase verify", code=1)
+        self.expect("violations", 2)
+
+        self.say("The newest row of each user goes to both tables, and triggers keep them equal from now on.")
+        self.run("consolidate_core_stats --phase copy --prefer newest --yes")
+        self.expect("violations", 0)
+
+        self.say("Proven equal under a lock, the old table is put aside; `--phase rollback` would bring it back.")
+        self.run("consolidate_core_stats --phase cleanup --yes")
+
+    def disagree(self) -> None:
+        """Of three users one is alike in both tables, one is newer in the old one, and one is in the old one alone."""
+        from django.contrib.auth import get_user_model
+        from django.utils import timezone
+
+        from stats.legacy.models import LegacyCoreStat
+        from stats.models import CoreStat
+
+        users = get_user_model().objects.order_by("pk")[:3]
+        now = timezone.now()
+        with triggers_off(CoreStat._meta.db_table, LegacyCoreStat._meta.db_table):
+            CoreStat.objects.bulk_create(CoreStat(user=user, strength=30) for user in users[:2])
+            old = zip(users, (30, 45, 60), strict=True)
+            LegacyCoreStat.objects.bulk_create(LegacyCoreStat(user=user, strength=strength) for user, strength in old)
+            for model in (CoreStat, LegacyCoreStat):
+                model._base_manager.update(created_at=now - timedelta(days=9), updated_at=now - timedelta(days=9))
+            LegacyCoreStat.objects.filter(user=users[1]).update(updated_at=now)
 
     def log_miles(self, notes: str, readings: list[tuple[int, int]]) -> None:
         """Readings of so many days ago for the one vehicle of the demo."""
