@@ -118,6 +118,8 @@ class Batches:
         helps = not self.halved_at * 0.75 < seconds < self.halved_at * 1.5
         if helps and (seconds > wished * 2 or (waited_for and self.size > few)):
             self.size, self.halved_at = max(1, self.size // 2), seconds
+        elif not waited_for and not helps and self.size < few:
+            self.size *= 2
         elif not waited_for and seconds < (wished if self.size < few else wished / 2):
             self.size, self.halved_at = min(self.size * 2, conf().BATCH_KEYS * 16), 0.0
 

@@ -39,8 +39,11 @@ def test_one_that_keeps_people_waiting_is_followed_by_smaller_ones_for_as_long_a
 
 def test_on_a_machine_that_is_so_busy_that_the_steps_alone_take_long_they_stay_worth_their_steps(batches):
     assert after(batches, 20, steps_and_keys(3, 0.0001), waited_for=1) > 1000
+    few = conf().BATCH_KEYS // 50
     batches.size = 8
-    assert after(batches, 20, lambda size: 0.9) >= conf().BATCH_KEYS // 50
+    assert after(batches, 20, lambda size: 0.9) >= few
+    batches.size, batches.halved_at = 2, 3.2
+    assert after(batches, 20, steps_and_keys(3, 0.001)) >= few
 
 
 def test_what_takes_too_long_gets_as_small_as_it_must(batches):
