@@ -29,7 +29,7 @@ from integrity.checkup import (
 )
 from integrity.engine import analyze
 from integrity.importing.declarations import Import
-from integrity.looks import LOOKED, Looks, last_looks
+from integrity.looks import Looks, last_looks
 from integrity.observer import Observer
 from integrity.overdue import LOOK, Overdue, overdue
 from integrity.rules.base import SEVERITIES, Rule
@@ -98,7 +98,7 @@ def _told(
     found = Health(None)
     for rule in rules:
         seen = looks[rule.label]
-        why = (stale or {}).get(rule.label) or _not_looked_at(seen)
+        why = (stale or {}).get(rule.label) or seen.why
         note = why or (rule.because if seen.look and seen.look.status != statuses.RETIRED else "retired")
         found.checks.append(
             Check(
@@ -118,24 +118,9 @@ def _told(
     for check, state in health_checks.enforced(rules):
         found.checks.append(check)
         found.enforced[check.app] = state
-    found.checks += [
-        *health_checks.scheduled(rules, late),
-        *health_checks.healing(rules, {label: seen.violations for label, seen in looks.items()}),
-        *health_checks.protected(imports),
-        *health_checks.watched(),
-        *health_checks.imported(imports),
-    ]
+    found.checks += health_checks.others(rules, imports, late, looks)
     found.checks.sort(key=lambda check: SEVERITIES.index(check.severity))
     return found
-
-
-def _not_looked_at(seen: Looks) -> str:
-    """Why nobody knows how a rule stands; empty where somebody does."""
-    if seen.attempt is None:
-        return "it was never looked at"
-    if seen.attempt.status in LOOKED:
-        return ""
-    return seen.attempt.error or f"the look of run {seen.attempt.run} ended as {seen.attempt.status}"
 
 
 def _last_sweep(looks: Mapping[str, Looks]) -> datetime | None:

@@ -16,6 +16,7 @@ from integrity.enforcement.states import state
 from integrity.exceptions import EngineError, sentence
 from integrity.importing.declarations import Import
 from integrity.importing.protection import VALID, constraints
+from integrity.looks import Looks
 from integrity.models import Run, Severed
 from integrity.overdue import Overdue
 from integrity.rules.base import Rule
@@ -23,6 +24,19 @@ from integrity.schedule import schedule_of
 from integrity.standing import READY, standing
 
 _RECENT = timedelta(days=30)
+
+
+def others(
+    rules: Sequence[Rule], imports: Sequence[Import], late: Sequence[Overdue], looks: Mapping[str, Looks]
+) -> list[Check]:
+    """Schedules, automatic repairs, the constraints of imports, watches and last imports."""
+    return [
+        *scheduled(rules, late),
+        *healing(rules, {label: seen.violations for label, seen in looks.items()}),
+        *protected(imports),
+        *watched(),
+        *imported(imports),
+    ]
 
 
 def scheduled(rules: Sequence[Rule], late: Sequence[Overdue]) -> Iterable[Check]:

@@ -30,6 +30,15 @@ _LATEST = """
         ORDER BY r.rule, r.id DESC LIMIT 1
     ) AS {alias} ON true
 """
+# What an undo has brought back since the last look is no more known than what was never looked at.
+_PUT_BACK = """
+    LEFT JOIN LATERAL (
+        SELECT r.run_id, u.verb FROM {results} AS r JOIN {runs} AS u ON u.id = r.run_id
+        WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND r.status <> ALL({unended})
+            AND u.keys IS NULL AND NOT u.dry_run AND (u.verb = {analyze} OR u.verb = {undo} AND r.changes > 0)
+        ORDER BY r.rule, r.id DESC LIMIT 1
+    ) AS put_back ON true
+"""
 _SORTS = {
     "attempt": Statement(""),
     "look": Statement(" AND r.status = ANY(%s)", (list(LOOKED),)),
@@ -67,6 +76,17 @@ class Looks:
     """One at everything."""
     open: int = 0
     """Violations that are stored as open: the look's, less what was repaired or accepted since."""
+    put_back: int | None = None
+    """The run that has put rows back since, by undoing another."""
+
+    @property
+    def why(self) -> str:
+        """Why nobody knows how the rule stands; empty where somebody does."""
+        if self.attempt is None:
+            return "it was never looked at"
+        if self.attempt.status not in LOOKED:
+            return self.attempt.error or f"the look of run {self.attempt.run} ended as {self.attempt.status}"
+        return f"run {self.put_back} has put rows back since the last look" if self.put_back else ""
 
     @property
     def violations(self) -> int | None:
@@ -96,7 +116,11 @@ def last_looks(rules: Iterable[Rule]) -> dict[str, Looks]:
     rows = fetch(connections[DEFAULT_DB_ALIAS], _statement(labels))
     known = _open(labels)
     return {
-        row["rule"]: Looks(**{sort: _look(row, sort) for sort in _SORTS}, open=known.get(row["rule"], 0))
+        row["rule"]: Looks(
+            **{sort: _look(row, sort) for sort in _SORTS},
+            open=known.get(row["rule"], 0),
+            put_back=row["put_back"],
+        )
         for row in rows
     }
 
@@ -107,25 +131,28 @@ def _statement(labels: list[str]) -> Statement:
         for sort in _SORTS
         for column in _COLUMNS
     ]
-    laterals = [_lateral(sort, only) for sort, only in _SORTS.items()]
+    laterals = [*(_lateral(_LATEST, only, sort) for sort, only in _SORTS.items()), _lateral(_PUT_BACK)]
     return compose(
-        "SELECT w.rule, {columns} FROM unnest({labels}::text[]) AS w (rule) {laterals}",
+        "SELECT w.rule, {columns}, CASE WHEN put_back.verb = {undo} THEN put_back.run_id END AS put_back"
+        " FROM unnest({labels}::text[]) AS w (rule) {laterals}",
+        undo=value(str(Run.Verb.UNDO)),
         columns=joined(", ", columns),
         labels=value(labels),
         laterals=joined(" ", laterals),
     )
 
 
-def _lateral(sort: str, only: Statement) -> Statement:
+def _lateral(template: str, only: Statement | None = None, alias: str = "put_back") -> Statement:
     return compose(
-        _LATEST,
+        template,
         results=name(Result._meta.db_table),
         runs=name(Run._meta.db_table),
         database=value(DEFAULT_DB_ALIAS),
         unended=value([statuses.QUEUED, statuses.RUNNING]),
         analyze=value(str(Run.Verb.ANALYZE)),
-        only=only,
-        alias=name(sort),
+        undo=value(str(Run.Verb.UNDO)),
+        only=only or Statement(""),
+        alias=name(alias),
     )
 
 

@@ -1,4 +1,6 @@
-"""What takes some queries for each rule, and is asked once a minute: what the database keeps, which repairs wait."""
+"""What takes some queries for each rule, and is asked once a minute: what the database keeps, which repairs wait, and
+what health checks beside the rules.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from integrity.health_checks import enforced
+from integrity import health_checks
+from integrity.checkup import Check
+from integrity.importing.known import imports as known_imports
+from integrity.looks import last_looks
+from integrity.overdue import overdue
 from integrity.rules.base import Rule
 from integrity.standing import READY, standing
 
@@ -33,6 +39,8 @@ class Kept:
     declared: int
     lacking: list[str]
     waiting: list[Waiting]
+    checks: list[Check]
+    """What health looks at beside the rules themselves."""
     at: datetime
 
 
@@ -57,10 +65,15 @@ def forget() -> None:
 
 
 def _look(rules: Sequence[Rule]) -> Kept:
-    asked = list(enforced(rules))
+    apps = {rule.app for rule in rules}
+    looks = last_looks(rules)
+    imports = [one for one in known_imports if one.app in apps]
+    asked = list(health_checks.enforced(rules))
     installed = [state.installed for _, state in asked]
     total = None if None in installed else sum(number or 0 for number in installed)
     lacking = [check.note for check, _ in asked if check.note]
     stands = [(rule, standing(rule)) for rule in rules if rule.automatic]
     waiting = [Waiting(rule, now.word, now.why) for rule, now in stands if now.word != READY]
-    return Kept(total, sum(state.declared for _, state in asked), lacking, waiting, timezone.now())
+    checks = [check for check, _ in asked]
+    checks += health_checks.others(rules, imports, overdue(rules=rules, looks=looks), looks)
+    return Kept(total, sum(state.declared for _, state in asked), lacking, waiting, checks, timezone.now())

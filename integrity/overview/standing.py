@@ -10,9 +10,9 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from integrity.looks import LOOKED, NEVER, Look, Looks, last_looks
+from integrity.looks import NEVER, Look, Looks, last_looks
 from integrity.models import Violation
-from integrity.overdue import overdue
+from integrity.overdue import LOOK, overdue
 from integrity.rules.base import Rule
 from integrity.statement import compose, fetch, value
 from integrity.trend import Point, latest
@@ -22,26 +22,19 @@ LOOKS = 20
 """How many looks a trend shows."""
 
 # BETWEEN, and the rule in the order, leave the planner the index by rule, as in `looks`. Since when: the first look
-# that found violations after everything was found, or put, right. What an undo has brought back since the last look is
-# no more known than what was never looked at.
+# that found violations after everything was found, or put, right.
 _SINCE = """
     SELECT w.rule, (
         SELECT u.started_at FROM integrity_result AS r JOIN integrity_run AS u ON u.id = r.run_id
         WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND u.verb = 'analyze' AND u.keys IS NULL
             AND r.status = 'violated' AND r.id > coalesce(held.id, 0) ORDER BY r.rule DESC, r.id LIMIT 1
-    ) AS since, CASE WHEN last.verb = 'undo' THEN last.run_id END AS undone
+    ) AS since
     FROM unnest({rules}::text[]) AS w (rule)
     LEFT JOIN LATERAL (
         SELECT r.id FROM integrity_result AS r JOIN integrity_run AS u ON u.id = r.run_id
         WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND r.status IN ('clean', 'retired')
             AND u.verb IN ('analyze', 'repair') AND u.keys IS NULL AND NOT u.dry_run ORDER BY r.rule, r.id DESC LIMIT 1
     ) AS held ON true
-    LEFT JOIN LATERAL (
-        SELECT r.run_id, u.verb FROM integrity_result AS r JOIN integrity_run AS u ON u.id = r.run_id
-        WHERE r.rule BETWEEN w.rule AND w.rule AND r.database = {database} AND u.verb IN ('undo', 'analyze')
-            AND u.keys IS NULL AND NOT u.dry_run AND (u.verb = 'analyze' OR r.changes > 0)
-        ORDER BY r.rule, r.id DESC LIMIT 1
-    ) AS last ON true
 """
 
 
@@ -55,8 +48,6 @@ class Standing:
     """What the last looks found, the oldest first."""
     since: datetime | None = None
     """Since when looks have found violations, one after the other."""
-    undone: int | None = None
-    """The run that put rows back after the last look."""
     accepted: int = 0
     late: str = ""
     """That a look which is due has not come."""
@@ -86,11 +77,7 @@ class Standing:
     @property
     def why(self) -> str:
         """Why nobody knows how it stands; empty where somebody does."""
-        if self.looks.attempt is None:
-            return "never looked at"
-        if self.looks.attempt.status not in LOOKED:
-            return self.looks.attempt.error or f"the look of run {self.looks.attempt.run} {self.looks.attempt.status}"
-        return f"run {self.undone} has put rows back since the last look" if self.undone else self.late
+        return self.looks.why or self.late
 
 
 def standings(rules: Iterable[Rule], *, points: int = LOOKS) -> list[Standing]:
@@ -99,7 +86,7 @@ def standings(rules: Iterable[Rule], *, points: int = LOOKS) -> list[Standing]:
     labels = [rule.label for rule in rules]
     looks = last_looks(rules)
     trends = latest(rules, points)
-    late = {one.rule.label: str(one) for one in overdue(rules=rules, looks=looks)}
+    late = {one.rule.label: one.why for one in overdue(rules=rules, looks=looks) if one.what == LOOK}
     statement = compose(_SINCE, rules=value(labels), database=value(DEFAULT_DB_ALIAS))
     since = {row["rule"]: row for row in fetch(connections[DEFAULT_DB_ALIAS], statement)}
     accepted = _accepted(labels)
@@ -109,7 +96,6 @@ def standings(rules: Iterable[Rule], *, points: int = LOOKS) -> list[Standing]:
             looks[rule.label],
             trends[rule.label],
             since[rule.label]["since"],
-            since[rule.label]["undone"],
             accepted.get(rule.label, 0),
             late.get(rule.label, ""),
             [point.violations for point in trends[rule.label]],

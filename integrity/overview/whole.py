@@ -8,7 +8,7 @@ from datetime import datetime
 
 from integrity.alerts.listing import given_up, states
 from integrity.alerts.models import AlertState
-from integrity.checkup import FORMULA, Check, oldest, score, worst
+from integrity.checkup import FORMULA, HEALTHY, Check, oldest, score, worst
 from integrity.importing.known import imports
 from integrity.models import Run
 from integrity.overview.activity import LastImport, in_quarantine, last_imports, last_runs
@@ -71,8 +71,13 @@ class Overview:
 
     @property
     def checks(self) -> list[Check]:
-        """The rules as health counts them."""
-        return [_check(one) for one in self.standings]
+        """What health counts: the rules, and what it looks at beside them."""
+        return [*(_check(one) for one in self.standings), *self.kept.checks]
+
+    @property
+    def others(self) -> list[Check]:
+        """What is wrong, or could not be looked at, beside the rules."""
+        return [check for check in self.kept.checks if check.status != HEALTHY]
 
     @property
     def score(self) -> float | None:

@@ -237,3 +237,10 @@ def test_json_and_csv_tell_the_same(positive):
     assert told["apps"][0]["violations"]["error"] == 7
     line = next(line for line in csv.DictReader(io.StringIO(to_csv(found))) if line["rule"])
     assert (line["found"], line["app"]) == ("7", "toy")
+
+
+def test_what_an_undo_has_put_back_since_the_last_look_is_not_checked(positive):
+    looked(positive, ago(hours=2))
+    run = looked(positive, ago(hours=1), None, verb="undo", status="clean", changes=4)
+    check = of(recorded_health([positive]), positive)
+    assert (check.status, check.note) == ("not checked", f"run {run.pk} has put rows back since the last look")

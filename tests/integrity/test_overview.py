@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from integrity.health import recorded_health
 from integrity.models import Violation
 from integrity.overview import Card, card, overview, standings
 from integrity.overview.cards import cards, unregister
@@ -37,7 +38,7 @@ def found_open(rule, number=1):
 
 
 def test_a_rule_that_was_never_looked_at_is_not_checked(rule):
-    assert (standing(rule).status, standing(rule).why) == ("not checked", "never looked at")
+    assert (standing(rule).status, standing(rule).why) == ("not checked", "it was never looked at")
 
 
 def test_a_rule_holds_after_a_clean_look(rule):
@@ -84,6 +85,16 @@ def test_the_score_is_that_of_health(rule):
     found = overview([rule, other])
     assert (found.score, found.status, found.violations) == (87.5, "degraded", 25)
     assert found.since == ago(hours=1)
+
+
+def test_health_and_overview_have_one_score_whatever_is_wrong_beside_the_rules(rule):
+    looked(rule, ago(hours=1))
+    kept = declared(Always, Line, Q(number__gte=1), name="kept", enforce=True)
+    looked(kept, ago(hours=1))
+    found, told = overview([rule, kept]), recorded_health([rule, kept])
+    assert (found.score, found.status) == (told.score, told.status)
+    assert found.status == "degraded"
+    assert [check.what for check in found.others] == ["rules of toy that the database should keep"]
 
 
 def test_a_change_of_the_number_is_told_the_newest_first(rule):
