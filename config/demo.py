@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -35,6 +35,8 @@ FAULTS = {
 ANALYZE = "analyze_mileage_consistency"
 MILEAGE = "vehicles.current_mileage"
 PRACTICE = "fix_practice_times_corruption --max-affected 100%"
+LONG_AGO = datetime(2025, 11, 1, 12, tzinfo=UTC)
+"""The same each time, because it is shown."""
 ROWS, ALL_ROWS = 20_000, 3_470_114
 """Practice times that a backup loop makes: enough to see it, and as many as there were (`make demo-full`)."""
 FIX = f"{ANALYZE} --fix --strategy recalculate_from_player"
@@ -272,20 +274,18 @@ class Story:
     def disagree(self) -> None:
         """Of three users one is alike in both tables, one is newer in the old one, and one is in the old one alone."""
         from django.contrib.auth import get_user_model
-        from django.utils import timezone
 
         from stats.legacy.models import LegacyCoreStat
         from stats.models import CoreStat
 
         users = get_user_model().objects.order_by("pk")[:3]
-        now = timezone.now()
         with triggers_off(CoreStat._meta.db_table, LegacyCoreStat._meta.db_table):
             CoreStat.objects.bulk_create(CoreStat(user=user, strength=30) for user in users[:2])
             old = zip(users, (30, 45, 60), strict=True)
             LegacyCoreStat.objects.bulk_create(LegacyCoreStat(user=user, strength=strength) for user, strength in old)
             for model in (CoreStat, LegacyCoreStat):
-                model._base_manager.update(created_at=now - timedelta(days=9), updated_at=now - timedelta(days=9))
-            LegacyCoreStat.objects.filter(user=users[1]).update(updated_at=now)
+                model._base_manager.update(created_at=LONG_AGO, updated_at=LONG_AGO)
+            LegacyCoreStat.objects.filter(user=users[1]).update(updated_at=LONG_AGO + timedelta(days=9))
 
     def log_miles(self, notes: str, readings: list[tuple[int, int]]) -> None:
         """Readings of so many days ago for the one vehicle of the demo."""

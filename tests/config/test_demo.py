@@ -128,7 +128,7 @@ def test_the_data_of_others_is_left_alone(server, told):
 
 def test_the_database_that_it_leaves_is_consistent(server, told):
     url = server.rpartition("/")[0] + "/holdtrue_demo"
-    assert execute(url, "SELECT verb, status FROM integrity_run ORDER BY id DESC LIMIT 1") == [("enforce", "clean")]
+    assert execute(url, "SELECT verb, status FROM integrity_run ORDER BY id DESC LIMIT 1") == [("consolidate", "clean")]
 
 
 def test_the_server_of_database_url_is_used_even_when_it_names_the_demo(told_again):
