@@ -66,7 +66,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
-    "django_structlog",
     "ninja",
     "pgtrigger",
     "procrastinate.contrib.django",

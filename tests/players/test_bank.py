@@ -18,7 +18,7 @@ def run(seconds, seed=1):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_sums_are_right_at_every_read():
-    counts = run(seconds=6)
+    counts = run(seconds=4)
     assert all(counts[what] for what in ("reports", "moves", "closed", "repairs", "kills", "reads")), counts
 
 

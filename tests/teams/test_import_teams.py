@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from integrity.engine import analyze
@@ -88,9 +88,7 @@ def who_is_who(history, real):
     return history.setdefault(id(real), set())
 
 
-@settings(max_examples=3, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(min_value=0, max_value=2**32))
-def test_ten_nights_of_a_provider_who_renumbers_renames_and_reorders_orphan_nobody(seed):
+def ten_nights(seed):
     # What an earlier example has left: all of them run in one transaction.
     for model in (Poll, CaptainMessage, Team, TeamKey):
         model.objects.all().delete()
@@ -110,6 +108,19 @@ def test_ten_nights_of_a_provider_who_renumbers_renames_and_reorders_orphan_nobo
     # No number was ever two real teams.
     numbers = [number for numbers in history.values() for number in numbers]
     assert len(numbers) == len(set(numbers))
+
+
+@settings(max_examples=1, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(min_value=0, max_value=2**32))
+def test_ten_nights_of_a_provider_who_renumbers_renames_and_reorders_orphan_nobody(seed):
+    ten_nights(seed)
+
+
+@pytest.mark.soak
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(min_value=0, max_value=2**32))
+def test_many_times_ten_nights_orphan_nobody(seed):
+    ten_nights(seed)
 
 
 def test_a_team_that_is_renamed_keeps_its_number_and_its_polls(tmp_path):
