@@ -27,7 +27,7 @@ export PIP_NO_CACHE_DIR := 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-full serve test test-all test-browser test-soak bench lint format migrate stop clean wheel lock
+.PHONY: help demo demo-full serve test test-all test-browser test-server test-soak bench lint format migrate stop clean wheel lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,7 @@ test: $(VENV)/.synced ## Run the tests, in parallel (ARGS="-k word" chooses)
 
 test-all: ## Run the tests on Django 5.2 and 6.1, PostgreSQL 18 and 15
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-server
 	@if [ -x "$(SYSTEM_POSTGRES)/postgres" ]; then \
 	  echo "PostgreSQL from $(SYSTEM_POSTGRES):"; \
 	  EMBEDDED_PG_BIN="$(SYSTEM_POSTGRES)" $(MAKE) --no-print-directory test; \
@@ -64,6 +65,9 @@ test-browser: $(VENV)/.synced ## Run the tests in Debian's Chromium
 	  echo "There is no Chromium at '$(CHROMIUM)': install Debian's (apt-get install chromium), or name one with CHROMIUM=..." >&2; \
 	  exit 2; fi
 	@CHROMIUM="$(CHROMIUM)" $(PY) -m pytest -q -m browser tests/browser $(ARGS)
+
+test-server: $(VENV)/.synced ## Run the tests of the embedded PostgreSQL itself
+	@$(PY) -m pytest -q -n 2 -m server tests/config/test_embedded_postgres.py $(ARGS)
 
 test-soak: $(VENV)/.synced ## Run the long random tests
 	@$(PY) -m pytest -q -m soak $(ARGS)

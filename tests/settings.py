@@ -46,4 +46,6 @@ if NUMBER not in os.environ:
     claim_number()
 
 INSTALLED_APPS = [*INSTALLED_APPS, "django_migration_linter", "tests.toy"]
+# What is made slow on purpose would be so in every test that signs somebody in.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES["default"]["TEST"] = {"NAME": f"test_holdtrue_{os.environ[NUMBER]}"}

@@ -25,6 +25,7 @@ NOBODY = 65534
 PROVIDE = "import os; from config import embedded_postgres as e; e.provide(); print(os.environ['DATABASE_URL'])"
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+pytestmark = pytest.mark.server
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from integrity.apikeys import create_key
 from integrity.importing import uploads
 from integrity.importing.known import imports
 from integrity.models import RejectedRow, Run
+from integrity.workers import queue
 from integrity.workers.performing import perform
 from tests.integrity.feeds import CIRCUITS, imported, nightly, squad, yesterday
 from tests.integrity.helpers import contents
@@ -286,8 +287,8 @@ def told_busy(send):
     return answer.status_code
 
 
-def test_without_workers_one_is_told_to_wait(send, settings, left):
-    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if "procrastinate" not in app]
+def test_without_workers_one_is_told_to_wait(send, monkeypatch, left):
+    monkeypatch.setattr(queue, "APP", "not.installed")
     assert told(send(wait=False)) == (
         "wait",
         "No worker processes are set up here. Ask with ?wait=1 to import within the request.",

@@ -18,12 +18,6 @@ PAGES = ("apikey", "device", "group", "hourlymetric", "mastercorrection", "opens
 VIEW = [f"players.view_{name}" for name in PAGES]
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings):
-    """A slow hash is right for people, and a second of each test here."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def staff(client, django_user_model):
     """Log in somebody with these permissions beside seeing everything."""

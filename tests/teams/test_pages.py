@@ -50,8 +50,7 @@ def test_strangers_are_asked_to_sign_in_and_come_back(client):
     assert (answer.status_code, answer["Location"]) == (302, "/teams/login/?next=/teams/7/")
 
 
-def test_a_member_signs_in_without_being_staff_and_signs_out(client, settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def test_a_member_signs_in_without_being_staff_and_signs_out(client):
     User.objects.create_user("ann", password="a secret of ann")
     wrong = client.post("/teams/login/", {"username": "ann", "password": "a guess"})
     assert "Please enter a correct username and password" in words(wrong)
@@ -62,8 +61,7 @@ def test_a_member_signs_in_without_being_staff_and_signs_out(client, settings):
     assert client.get("/teams/").status_code == 302
 
 
-def test_a_sign_in_leads_to_no_other_site(client, settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def test_a_sign_in_leads_to_no_other_site(client):
     User.objects.create_user("ann", password="a secret of ann")
     form = {"username": "ann", "password": "a secret of ann", "next": "https://elsewhere.example/"}
     assert client.post("/teams/login/", form)["Location"] == "/teams/"
