@@ -47,5 +47,8 @@ if NUMBER not in os.environ:
 
 INSTALLED_APPS = [*INSTALLED_APPS, "django_migration_linter", "tests.toy"]
 # What is made slow on purpose would be so in every test that signs somebody in.
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.MD5PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # for what a server of the project's own settings has stored
+]
 DATABASES["default"]["TEST"] = {"NAME": f"test_holdtrue_{os.environ[NUMBER]}"}
