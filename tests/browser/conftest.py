@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
+from django.conf import global_settings
 from django.db import connection
 from playwright.sync_api import sync_playwright
 
@@ -69,6 +70,12 @@ def _wait(address, server):
             time.sleep(0.1)
 
 
+@pytest.fixture(autouse=True)
+def hashes_of_the_server(settings):
+    """The server is a process of its own, with the project's settings and not those of the tests."""
+    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS
+
+
 @pytest.fixture(scope="session", params=["themed", "stock"])
 def server(request, django_db_setup, django_db_blocker, tmp_path_factory):
     """The site, with the themed admin and with the stock one."""
@@ -125,7 +132,7 @@ class Visit:
 
 
 @pytest.fixture
-def visit(chromium, server, transactional_db, django_db_serialized_rollback, django_user_model):
+def visit(chromium, server, hashes_of_the_server, transactional_db, django_db_serialized_rollback, django_user_model):
     """Make visits; they end before the tables are emptied.
 
     What the migrations wrote is there again for each test, as it was: the server remembers the content types.
