@@ -2,9 +2,9 @@
 
 from ninja import Field, Schema
 
-from integrity.api.fields import INT8, Id, Text
+from integrity.api.fields import INT8, Id, Text, whole, with_offset
 
-__all__ = ["INT8", "Id", "PageIn", "Text"]
+__all__ = ["INT8", "Id", "PageIn", "Text", "whole", "with_offset"]
 
 
 class PageIn(Schema):

@@ -19,11 +19,11 @@ from integrity.exceptions import EngineError, LostRun, RunInProgress, UsageError
 from integrity.models import Run
 from integrity.observer import Observer
 from integrity.ordering import in_order
+from integrity.readiness import READY, readiness
 from integrity.registry import registry
 from integrity.repair import repair
 from integrity.reports import Report, RuleReport, rows
 from integrity.rules.base import Rule
-from integrity.standing import READY, standing
 
 ACTOR = "automatic repair"
 
@@ -98,7 +98,7 @@ def resume(rule: Rule, *, actor: str | None = None, reason: str = "") -> Run:
     """
     if rule.automatic is None:
         raise UsageError(f"{rule.label} declares no automatic repair; there is nothing to resume.")
-    if standing(rule).word == READY:
+    if readiness(rule).word == READY:
         raise UsageError(f"The automatic repair of {rule.label} is ready; there is nothing to resume.")
     run = records.open_run(Run.Verb.RESUME, database="default", actor=actor, reason=reason)
     records.save_result(run, RuleReport(rule.label, status=statuses.CLEAN, strategy=rule.automatic.strategy))
@@ -118,7 +118,7 @@ def _in_order(rules: Sequence[Rule]) -> list[Rule]:
 def _heal_one(rule: Rule, seen: RuleReport, look: Report, of: Run, observer: Observer) -> Healed:
     assert rule.automatic is not None
     strategy = rule.automatic.strategy
-    stands = standing(rule, seen.violations)
+    stands = readiness(rule, seen.violations)
     if stands.word != READY:
         return Healed(
             rule,

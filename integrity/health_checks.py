@@ -19,9 +19,9 @@ from integrity.importing.protection import VALID, constraints
 from integrity.looks import Looks
 from integrity.models import Run, Severed
 from integrity.overdue import Overdue
+from integrity.readiness import READY, readiness
 from integrity.rules.base import Rule
 from integrity.schedule import schedule_of
-from integrity.standing import READY, standing
 
 _RECENT = timedelta(days=30)
 
@@ -51,7 +51,7 @@ def scheduled(rules: Sequence[Rule], late: Sequence[Overdue]) -> Iterable[Check]
 def healing(rules: Sequence[Rule], violations: Mapping[str, int | None]) -> Iterable[Check]:
     """Of the automatic repairs of each app, those that wait for a person."""
     for app, ours in by_app(rule for rule in rules if rule.automatic).items():
-        stands = {rule: standing(rule, violations.get(rule.label)) for rule in ours}
+        stands = {rule: readiness(rule, violations.get(rule.label)) for rule in ours}
         kept = [
             f"{rule.label} {found.word}, because {found.why} (manage.py integrity resume {rule.label})"
             for rule, found in stands.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,20 +15,17 @@ from django.db.models import Q
 from integrity import deadline, events, records, statuses
 from integrity.batch import Batch, Outcome
 from integrity.batches import Batches
-from integrity.cascades import reachable
 from integrity.conf import conf
 from integrity.emptiness import refuse_empty_reference
-from integrity.enforcement.along import models_along
 from integrity.exceptions import Cancelled, EngineError, Harm, LostRun, Refused, sentence
 from integrity.holding import Holding
 from integrity.keys import Key
 from integrity.leftovers import sweep
-from integrity.look import keys_in, look
+from integrity.look import keys_in
 from integrity.notes import look_again
 from integrity.observer import Observer
-from integrity.ordering import ANY, Job, feeds_itself
+from integrity.ordering import Job, feeds_itself
 from integrity.planner import hashing
-from integrity.registry import registry
 from integrity.reports import Finding, RuleReport, Wider, added
 from integrity.rules.base import Rule
 from integrity.rules.unique import Unique
@@ -37,6 +34,7 @@ from integrity.schema import is_retired, require_declared
 from integrity.scope import Scope
 from integrity.statement import fetch
 from integrity.throttle import Throttle
+from integrity.whole_rules import count_whole, whole_rules
 from integrity.worklist import Item, Keys, Listed, Work
 
 logger = logging.getLogger(__name__)
@@ -328,15 +326,8 @@ class RuleRepair:
 
     # What concerns whole tables
 
-    def _whole_rules(self) -> Iterator[Rule]:
-        """Rules that cannot be narrowed to the touched keys: looked at once before and once after."""
-        deletes = any(ANY in step.columns(self.rule) for step in self.steps)
-        models = models_along(registry, reachable(self.models, self.connection) if deletes else self.models)
-        written = {model._meta.db_table for model in models}
-        for rule in registry.reading(models):
-            spared = rule.label in (self.rule.label, *self.exempt) or is_retired(rule, DEFAULT_DB_ALIAS)
-            if not spared and written & {model._meta.db_table for model in rule.reads_whole()}:
-                yield rule
+    def _whole_rules(self) -> Iterable[Rule]:
+        return whole_rules(self.rule, self.steps, self.models, self.exempt, self.connection)
 
     def _check_whole(self, before: dict[Rule, int]) -> None:
         if self.run.dry_run or not self.report.changes:
@@ -365,10 +356,3 @@ class RuleRepair:
 def _sortable(key: Key) -> tuple[tuple[str, Any], ...]:
     """Keys in their own order; parts of one column are of one type."""
     return tuple((type(part).__name__, part) for part in key)
-
-
-def count_whole(rule: Rule) -> int:
-    """How many rows break a rule now."""
-    found = RuleReport(rule.label)
-    look(rule, Scope(), DEFAULT_DB_ALIAS, found)
-    return found.violations or 0

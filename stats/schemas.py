@@ -1,27 +1,18 @@
 """What the API takes and gives. Strict: nothing is guessed, nothing is ignored."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any
 
 from ninja import Field, Schema
 from pydantic import BeforeValidator, ConfigDict
 
-from config.fields import Text
+from config.fields import Text, whole
 from stats.changing import LONGEST_REASON
 from stats.columns import HIGHEST, LOWEST, MOST_EXPERIENCE
 
-
-def _whole(value: Any) -> Any:
-    """50.0 is the integer 50, as JSON has it; 50.5 is refused with everything else."""
-    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
-        return int(value)
-    return value
-
-
-Stat = Annotated[int, Field(ge=LOWEST, le=HIGHEST, description=f"{LOWEST} to {HIGHEST}."), BeforeValidator(_whole)]
+Stat = Annotated[int, Field(ge=LOWEST, le=HIGHEST, description=f"{LOWEST} to {HIGHEST}."), BeforeValidator(whole)]
 Experience = Annotated[
-    int, Field(ge=0, le=MOST_EXPERIENCE, description="Points; a level for each 1,000."), BeforeValidator(_whole)
+    int, Field(ge=0, le=MOST_EXPERIENCE, description="Points; a level for each 1,000."), BeforeValidator(whole)
 ]
 UNSET: Any = Field(default_factory=lambda: None)
 """A member that may be left out; what is left out stays as it is."""

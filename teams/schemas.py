@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from ninja import Field, Schema
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, WithJsonSchema
 
-from config.fields import Id, PageIn, Text
+from config.fields import Id, PageIn, Text, whole
 from teams.models import Club, Series
 from teams.polls import MOST_CHOICES
 
@@ -26,19 +26,11 @@ def _with_words(text: str) -> str:
     return text
 
 
-def _whole(value: Any) -> Any:
-    """22.0 is the integer 22, as JSON has it; 22.5 is refused with everything else."""
-    try:
-        return int(value) if not isinstance(value, bool | str | list | dict) and value == int(value) else value
-    except (TypeError, ValueError, ArithmeticError):
-        return value
-
-
 Clock = Annotated[
     time, BeforeValidator(_clock), WithJsonSchema({"type": "string", "pattern": f"^{CLOCK}$", "examples": ["18:30"]})
 ]
 Said = Annotated[Text, AfterValidator(_with_words), Field(min_length=1, json_schema_extra={"pattern": r"\S"})]
-IdIn = Annotated[Id, BeforeValidator(_whole)]
+IdIn = Annotated[Id, BeforeValidator(whole)]
 Choice = Annotated[Said, Field(max_length=200)]
 NextOffset = Annotated[int | None, Field(description="Where the next page begins; null on the last one.")]
 
@@ -238,7 +230,7 @@ class PracticeTimeIn(Body):
     """When a team that you are captain of practises."""
 
     team_id: IdIn = Field(description="The team; you are its captain.")
-    day_of_week: Annotated[int, Field(ge=1, le=7), BeforeValidator(_whole)] = Field(
+    day_of_week: Annotated[int, Field(ge=1, le=7), BeforeValidator(whole)] = Field(
         description="From 1, Monday, to 7, Sunday."
     )
     start_time: Clock = Field(description="When it begins.")

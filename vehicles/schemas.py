@@ -5,11 +5,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.utils.dateparse import parse_datetime
 from ninja import Field, Schema
 from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 
-from config.fields import INT8, PageIn, Text
+from config.fields import INT8, PageIn, Text, whole, with_offset
 from vehicles.models import FIRST_TIME, LAST_TIME
 from vehicles.readings import MAX_MILES
 
@@ -17,28 +16,8 @@ MAX_COST = Decimal("99999999.99")
 LONGEST_NOTES, LONGEST_REASON = 2000, 500
 
 
-def _integral(value: Any) -> Any:
-    """50000.0 is the integer 50000, as JSON has it; 50000.5 is refused with everything else."""
-    if isinstance(value, float | Decimal) and value == value.__floor__():
-        return int(value)
-    return value
-
-
-def _whole(value: Any) -> Any:
-    try:
-        return _integral(value)
-    except (ValueError, OverflowError, InvalidOperation):
-        # NaN and infinity have no whole part; what is no integer is refused next.
-        return value
-
-
 def _moment(value: Any) -> datetime:
-    try:
-        found = parse_datetime(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise ValueError("Give a time with its offset, such as 2026-03-01T12:00:00Z.")
+    found = with_offset(value, "2026-03-01T12:00:00Z")
     if not FIRST_TIME <= found < LAST_TIME:
         raise ValueError(f"Give a time from {FIRST_TIME:%Y} on and before {LAST_TIME:%Y}.")
     return found
@@ -46,7 +25,7 @@ def _moment(value: Any) -> datetime:
 
 def _reference(value: Any) -> Any:
     try:
-        return UUID(value) if isinstance(value, str) else _whole(value)
+        return UUID(value) if isinstance(value, str) else whole(value)
     except ValueError as error:
         raise ValueError("Give a number or a uuid.") from error
 
@@ -64,7 +43,7 @@ def _cost(value: Any) -> Decimal:
     return cost
 
 
-Miles = Annotated[int, Field(ge=0, le=MAX_MILES), BeforeValidator(_whole)]
+Miles = Annotated[int, Field(ge=0, le=MAX_MILES), BeforeValidator(whole)]
 Reference = Annotated[int, Field(ge=1, le=INT8)] | UUID
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Cost = Annotated[

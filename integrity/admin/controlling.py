@@ -15,7 +15,7 @@ from integrity.admin.repairing import rule_or_404
 from integrity.exceptions import EngineError
 from integrity.models import Run
 from integrity.overview.kept import forget
-from integrity.standing import standing
+from integrity.readiness import readiness
 
 WORDS = {
     "pause": ("Pause", "It waits before its next batch until it is resumed; what it has written stays.", "is paused"),
@@ -72,7 +72,7 @@ def resume_automatic_view(admin: Any, request: HttpRequest, label: str) -> HttpR
             note(request, run, f"Resume the automatic repair of {rule.label}: {reason}")
             messages.success(request, f"The automatic repair of {rule.label} goes on after the next scheduled look.")
         return HttpResponseRedirect(rule_url(label))
-    now = standing(rule) if rule.automatic else None
+    now = readiness(rule) if rule.automatic else None
     return admin.page(  # type: ignore[no-any-return]
         request,
         "ask.html",

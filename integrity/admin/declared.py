@@ -25,11 +25,11 @@ from integrity.overview import Standing, standings
 from integrity.overview.charts import of_points, spark
 from integrity.overview.standing import BROKEN, HOLDS, NOT_CHECKED
 from integrity.permissions import may
+from integrity.readiness import readiness
 from integrity.registry import registry
 from integrity.rules.base import SEVERITIES, Rule
 from integrity.schedule import schedule_of, sweep_of
 from integrity.shown import lasting, show
-from integrity.standing import standing as automatic_standing
 from integrity.trend import outlook
 
 LOOKS, VIOLATIONS, RESULTS = 60, 10, 8
@@ -136,7 +136,7 @@ class DeclaredRuleAdmin(Page):
             sweep=Sweep.objects.filter(rule=rule.label).first() if rule.tracked else None,
             schedule=schedule_of(rule),
             sweep_schedule=sweep_of(rule),
-            automatic=automatic_standing(rule) if rule.automatic else None,
+            automatic=readiness(rule) if rule.automatic else None,
             forecast=outlook(rule, standing.points),
             sql=statement_for(rule),
         )

@@ -23,7 +23,7 @@ def _storable(text: str) -> str:
     return text
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """50000.0 is the integer 50000, as JSON has it; what is no integer is refused next."""
     try:
         return int(value) if isinstance(value, float | Decimal) and value == value.__floor__() else value
@@ -31,13 +31,19 @@ def _whole(value: Any) -> Any:
         return value
 
 
-def _moment(value: Any) -> datetime:
+def with_offset(value: Any, example: str) -> datetime:
+    """The time that a text says, which must say its offset as well. Raises ValueError, which shows the example."""
     try:
         found = parse_datetime(value) if isinstance(value, str) else None
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise ValueError("Give a time with its offset, such as 2030-01-31T12:00:00Z.")
+        raise ValueError(f"Give a time with its offset, such as {example}.")
+    return found
+
+
+def _moment(value: Any) -> datetime:
+    found = with_offset(value, "2030-01-31T12:00:00Z")
     if not 1970 <= found.year < 9999:
         raise ValueError("Give a time from 1970 on and before 9999.")
     return found
@@ -45,7 +51,7 @@ def _moment(value: Any) -> datetime:
 
 Text = Annotated[str, AfterValidator(_storable)]
 Id = Annotated[int, Field(ge=1, le=INT8)]
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(whole)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
@@ -53,7 +59,7 @@ Moment = Annotated[
 ]
 Label = Annotated[Text, Field(min_length=1, max_length=200)]
 Reason = Annotated[Text, Field(min_length=1, max_length=LONGEST_REASON)]
-KeyPart = Annotated[int, Field(ge=-INT8 - 1, le=INT8), BeforeValidator(_whole)] | Annotated[Text, Field(max_length=200)]
+KeyPart = Annotated[int, Field(ge=-INT8 - 1, le=INT8), BeforeValidator(whole)] | Annotated[Text, Field(max_length=200)]
 Key = KeyPart | Annotated[dict[Label, KeyPart], Field(min_length=1, max_length=32)]
 """``17``, ``"order=3,line=2"``, or as reports have it ``{"order": 3, "line": 2}``."""
 Keys = Annotated[list[Key], Field(min_length=1, max_length=MOST_KEYS)]

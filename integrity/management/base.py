@@ -93,7 +93,8 @@ class EngineCommand(BaseCommand):
         """Call a verb, with a progress bar where somebody looks."""
         if options["format"] != "table" or not self._is_terminal(sys.stderr):
             return verb(Observer())
-        from integrity.rendering.terminal import ProgressBar, console
+        from integrity.rendering.bar import ProgressBar
+        from integrity.rendering.terminal import console
 
         with ProgressBar(console(sys.stderr)) as bar:
             return verb(bar)
@@ -121,7 +122,7 @@ class EngineCommand(BaseCommand):
 
     def print_tables(self, report: Report, options: dict[str, Any]) -> None:
         """Print a report for people; a door may show its own columns."""
-        from integrity.rendering.terminal import print_report
+        from integrity.rendering.report import print_report
 
         print_report(self.console(options), report)
 

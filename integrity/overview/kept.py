@@ -16,8 +16,8 @@ from integrity.checkup import Check
 from integrity.importing.known import imports as known_imports
 from integrity.looks import last_looks
 from integrity.overdue import overdue
+from integrity.readiness import READY, readiness
 from integrity.rules.base import Rule
-from integrity.standing import READY, standing
 
 SECONDS = 60
 
@@ -72,7 +72,7 @@ def _look(rules: Sequence[Rule]) -> Kept:
     installed = [state.installed for _, state in asked]
     total = None if None in installed else sum(number or 0 for number in installed)
     lacking = [check.note for check, _ in asked if check.note]
-    stands = [(rule, standing(rule)) for rule in rules if rule.automatic]
+    stands = [(rule, readiness(rule)) for rule in rules if rule.automatic]
     waiting = [Waiting(rule, now.word, now.why) for rule, now in stands if now.word != READY]
     checks = [check for check, _ in asked]
     checks += health_checks.others(rules, imports, overdue(rules=rules, looks=looks), looks)

@@ -10,7 +10,8 @@ from django.utils import timezone
 from rich.console import Console
 
 from integrity.rendering import machine
-from integrity.rendering.terminal import print_report, table
+from integrity.rendering.report import print_report
+from integrity.rendering.terminal import table
 from integrity.rules.base import Rule
 from integrity.schedule import schedule_of, sweep_of
 from integrity.scheduling import Due, Scheduled

@@ -17,9 +17,10 @@ from integrity.leftovers import sweep
 from integrity.look import cuts, keys_in, row_cuts
 from integrity.models import Part, Result, Run
 from integrity.reports import Wider
-from integrity.rule_repair import RuleRepair, count_whole
+from integrity.rule_repair import RuleRepair
 from integrity.rules.base import Rule
 from integrity.schema import is_retired, missing_tables, require_declared
+from integrity.whole_rules import count_whole
 from integrity.workers.parts import END, KEYS, WHOLE, call_for
 
 WHOLE_BEFORE = "whole_before"

@@ -11,10 +11,10 @@ from integrity.exceptions import UsageError
 from integrity.healing import ACTOR, resume
 from integrity.health import recorded_health
 from integrity.models import Change, Result, Run
+from integrity.readiness import IN_VAIN, readiness
 from integrity.registry import registry
 from integrity.repair import repair
 from integrity.scheduling import run_due, run_now
-from integrity.standing import IN_VAIN, standing
 from integrity.undo import undo
 from tests.command_line import manage
 from tests.integrity import feeds
@@ -193,7 +193,7 @@ def test_one_that_can_put_nothing_right_is_not_tried_again_until_something_else_
     with registered(trims):
         assert [run_now([trims]).exit_code for _ in range(2)] == [1, 1]
         assert repairs().count() == 1
-        assert standing(trims, 1).why == f"run {repairs().get().pk} could put none of the violations right"
+        assert readiness(trims, 1).why == f"run {repairs().get().pk} could put none of the violations right"
         toy.Ledger.objects.create(id=2, total=5)
         toy.Posting.objects.create(ledger_id=2, amount=7)
         run_now([trims])
@@ -277,9 +277,9 @@ def test_one_that_somebody_took_back_is_suspended(rule):
 def test_a_dry_run_of_an_undo_suspends_nothing_and_neither_does_an_undo_that_was_undone(rule):
     broken(rule)
     undo(repairs().get().pk, dry_run=True)
-    assert standing(rule).word == "ready"
+    assert readiness(rule).word == "ready"
     undo(undo(repairs().get().pk).run)
-    assert standing(rule).word == "ready"
+    assert readiness(rule).word == "ready"
 
 
 def test_a_repair_by_hand_lets_it_go_on(rule):

@@ -11,7 +11,8 @@ from integrity import Mapping, Named, Owned, References, Relink, Search, Shift, 
 from integrity.engine import preview
 from integrity.models import Decision
 from integrity.rendering.machine import to_csv, to_json
-from integrity.rendering.terminal import console, print_report
+from integrity.rendering.report import print_report
+from integrity.rendering.terminal import console
 from integrity.repair import repair
 from integrity.statement import Statement, compose
 from integrity.undo import undo

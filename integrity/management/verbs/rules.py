@@ -30,8 +30,8 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
     times, unknown = _times(rules)
     error = error or unknown
     if options["format"] == "table":
+        from integrity.rendering.rules import print_rules
         from integrity.rendering.schedules import told
-        from integrity.rendering.terminal import print_rules
 
         print_rules(command.console(options), rules, states, {rule.label: told(rule, times) for rule in rules})
     elif options["format"] == "json":

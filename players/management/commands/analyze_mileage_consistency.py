@@ -75,7 +75,7 @@ class Command(EngineCommand):
             self.finish(fix(dry_run=options["dry_run"]), options)
 
     def print_tables(self, report: Report, options: dict[str, Any]) -> None:
-        from integrity.rendering.terminal import print_report
+        from integrity.rendering.report import print_report
         from players.rendering import mismatches
 
         advice = "To see a repair: manage.py analyze_mileage_consistency --fix --dry-run"

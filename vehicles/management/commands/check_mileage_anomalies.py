@@ -34,7 +34,7 @@ class Command(EngineCommand):
         self.finish(report, options)
 
     def print_tables(self, report: Report, options: dict[str, Any]) -> None:
-        from integrity.rendering.terminal import print_report
+        from integrity.rendering.report import print_report
         from vehicles.rendering import anomalies
 
         advice = "A person accepts or corrects them: in the administration under Anomalies, or by the API."

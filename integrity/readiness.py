@@ -25,14 +25,14 @@ _LOOKED_BACK, _COMPARED = 50, 1_000
 
 
 @dataclass(frozen=True)
-class Standing:
+class Readiness:
     """A word, and for all but ``ready`` the reason in a sentence."""
 
     word: str
     why: str = ""
 
 
-def standing(rule: Rule, violations: int | None = None) -> Standing:
+def readiness(rule: Rule, violations: int | None = None) -> Readiness:
     """How it stands with a rule's automatic repair. violations: what the last look found.
 
     suspended: one was taken back. stopped: three within a day did not hold. waits: the last one would have written too
@@ -41,18 +41,18 @@ def standing(rule: Rule, violations: int | None = None) -> Standing:
     """
     attempts = list(_attempts(rule)[:_LOOKED_BACK])
     if not attempts:
-        return Standing(READY)
+        return Readiness(READY)
     if undone := _taken_back_by(attempts):
-        return Standing(SUSPENDED, f"run {undone.of_id} was taken back by run {undone.pk} ({undone.actor})")
+        return Readiness(SUSPENDED, f"run {undone.of_id} was taken back by run {undone.pk} ({undone.actor})")
     if _was_refused(rule, attempts[0], violations):
-        return Standing(WAITS, f"run {attempts[0].pk} was refused: {attempts[0].error}")
+        return Readiness(WAITS, f"run {attempts[0].pk} was refused: {attempts[0].error}")
     if _found_no_way(rule, attempts[0]):
-        return Standing(WAITS, f"run {attempts[0].pk} could put none of the violations right")
+        return Readiness(WAITS, f"run {attempts[0].pk} could put none of the violations right")
     in_vain = _in_vain(rule, attempts)
     for latest, earliest in zip(in_vain, in_vain[IN_VAIN - 1 :], strict=False):
         if latest.started_at - earliest.started_at <= WITHIN:
-            return Standing(STOPPED, f"{IN_VAIN} repairs within a day did not hold, the last one in run {latest.pk}")
-    return Standing(READY)
+            return Readiness(STOPPED, f"{IN_VAIN} repairs within a day did not hold, the last one in run {latest.pk}")
+    return Readiness(READY)
 
 
 def _attempts(rule: Rule) -> QuerySet[Run]:
