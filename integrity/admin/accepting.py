@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from integrity.admin.base import actor, require
 from integrity.admin.consent import AcceptForm, ReasonForm, note
+from integrity.admin.repairing import AT_ONCE
 from integrity.engine import accept, revoke
 from integrity.exceptions import EngineError
 from integrity.models import Violation
@@ -49,7 +50,7 @@ def revoke_view(admin: Any, request: HttpRequest) -> HttpResponse:
 def _chosen(admin: Any, request: HttpRequest) -> list[Violation]:
     require(admin, request, "accept")
     numbers = [int(text) for text in request.GET.getlist("violation") if text.isdecimal()]
-    chosen = list(Violation.objects.filter(pk__in=numbers[:200]).order_by("pk"))
+    chosen = list(Violation.objects.filter(pk__in=numbers[:AT_ONCE]).order_by("pk"))
     if not chosen:
         raise Http404("There is no such violation.")
     return chosen

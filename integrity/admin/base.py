@@ -77,7 +77,7 @@ def require(page: Page, request: HttpRequest, verb: str) -> None:
 def verbs_of(request: HttpRequest) -> dict[str, bool]:
     """What somebody may do, for templates: ``may_repair`` and so on; and whether there are workers to do it."""
     return {"has_queue": queue.is_there()} | {
-        f"may_{verb}": may(request.user, verb) for verb in ("analyze", "repair", "undo", "accept", "control")
+        f"may_{verb}": may(request.user, verb) for verb in ("analyze", "repair", "undo", "accept", "enforce", "control")
     }
 
 

@@ -14,6 +14,7 @@ from integrity.admin.analyzing import analyze_view
 from integrity.admin.base import Page, badge, rule_link, when
 from integrity.admin.controlling import resume_automatic_view
 from integrity.admin.dashboard import dashboard_context
+from integrity.admin.enforcing import can_be_enforced, can_be_removed, enforce_view
 from integrity.admin.offers import described, statement_for
 from integrity.admin.repairing import repair_view, rule_or_404
 from integrity.enforcement.base import Found
@@ -55,6 +56,8 @@ class DeclaredRuleAdmin(Page):
             path("health/", wrap(self.health_view), name=self.page_name("health")),
             path("analyze/", wrap(lambda request: analyze_view(self, request)), name=self.page_name("analyze")),
             path("<str:label>/repair/<str:strategy>/", wrap(self.repair_view), name=self.page_name("repair")),
+            path("<str:label>/enforce/", wrap(self.enforce_view), name=self.page_name("enforce")),
+            path("<str:label>/remove/", wrap(self.remove_view), name=self.page_name("remove")),
             path(
                 "<str:label>/resume/",
                 wrap(lambda request, label: resume_automatic_view(self, request, label)),
@@ -66,6 +69,14 @@ class DeclaredRuleAdmin(Page):
     def repair_view(self, request: HttpRequest, label: str, strategy: str) -> HttpResponse:
         """Try a repair, then carry it out."""
         return repair_view(self, request, label, strategy)
+
+    def enforce_view(self, request: HttpRequest, label: str) -> HttpResponse:
+        """Let the database keep a rule true."""
+        return enforce_view(self, request, label, remove=False)
+
+    def remove_view(self, request: HttpRequest, label: str) -> HttpResponse:
+        """Take away what keeps it true."""
+        return enforce_view(self, request, label, remove=True)
 
     def health_view(self, request: HttpRequest) -> HttpResponse:
         """The overview, where the first page of the administration is not ours."""
@@ -132,6 +143,8 @@ class DeclaredRuleAdmin(Page):
             ],
             enforced=enforced,
             enforced_badge=badge(enforced.state) if enforced and enforced.state else "",
+            can_be_enforced=can_be_enforced(enforced),
+            can_be_removed=can_be_removed(enforced),
             tracked=tracked,
             sweep=Sweep.objects.filter(rule=rule.label).first() if rule.tracked else None,
             schedule=schedule_of(rule),

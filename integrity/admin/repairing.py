@@ -28,7 +28,7 @@ from integrity.workers import later
 from integrity.workers.later import CALL
 
 AT_ONCE = 200
-"""How many violations one click repairs: a page holds them all, for a person to read."""
+"""How many violations one click repairs or accepts: a page holds them all, for a person to read."""
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,15 @@ from django.utils.safestring import SafeString
 
 from integrity.admin.accepting import accept_view, revoke_view
 from integrity.admin.base import Page, badge, rule_link, run_link, when
+from integrity.admin.choosing import choose_view
 from integrity.admin.filters import ByApp, ByRule
 from integrity.admin.offers import offers_for, statement_for
+from integrity.admin.repairing import AT_ONCE
 from integrity.models import Violation
 from integrity.permissions import may
 from integrity.registry import registry
 from integrity.rules.base import Rule
 from integrity.shown import counted, show
-
-AT_ONCE = 200
-"""How many violations one click accepts: a page holds them all, for a person to read."""
 
 
 class Standing(admin.SimpleListFilter):
@@ -53,11 +52,15 @@ class ViolationAdmin(Page):
     search_fields = ("rule", "key", "accepted_by", "accepted_because")
     search_help_text = "A rule, a key, or who accepted it and why."
     ordering = ("-pk",)
-    actions = ("accept_selected", "revoke_selected")
+    actions = ("accept_selected", "revoke_selected", "repair_selected")
 
     def has_accept_permission(self, request: HttpRequest) -> bool:
         """Asked by Django for the actions."""
         return may(request.user, "accept")
+
+    def has_repair_permission(self, request: HttpRequest) -> bool:
+        """The same for those that repair."""
+        return may(request.user, "repair")
 
     # Columns
 
@@ -91,6 +94,10 @@ class ViolationAdmin(Page):
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Violation]) -> HttpResponse | None:
         return self._ask_for(request, queryset, "revoke")
 
+    @admin.action(description="Repair the selected violations", permissions=["repair"])
+    def repair_selected(self, request: HttpRequest, queryset: QuerySet[Violation]) -> HttpResponse | None:
+        return self._ask_for(request, queryset.filter(status=Violation.Status.OPEN), "repair")
+
     def _ask_for(self, request: HttpRequest, queryset: QuerySet[Violation], verb: str) -> HttpResponse | None:
         chosen = list(queryset.values_list("pk", flat=True)[: AT_ONCE + 1])
         if len(chosen) > AT_ONCE:
@@ -106,6 +113,7 @@ class ViolationAdmin(Page):
         ours = [
             path("accept/", wrap(lambda request: accept_view(self, request)), name=self.page_name("accept")),
             path("revoke/", wrap(lambda request: revoke_view(self, request)), name=self.page_name("revoke")),
+            path("repair/", wrap(lambda request: choose_view(self, request)), name=self.page_name("repair")),
         ]
         return [*ours, *super().get_urls()]
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from django.db import transaction
 
 from integrity.rules.base import Rule
+from integrity.shown import counted
 from integrity.statement import Statement
 
 MISSING, GUARDED, ENFORCED, OUTDATED, DISABLED = "missing", "guarded", "enforced", "outdated", "disabled"
@@ -80,7 +81,8 @@ class Enforcement(ABC):
 
     def refusal(self, violations: int) -> str:
         """Why it is not installed or proven over so many violations, and the way out."""
-        return f"{violations} violations of {self.rule.label} stand in the way. {self.way_out()}"
+        stand = "stands" if violations == 1 else "stand"
+        return f"{counted(violations, 'violation')} of {self.rule.label} {stand} in the way. {self.way_out()}"
 
     def way_out(self) -> str:
         """The command that comes next where the rule is broken."""

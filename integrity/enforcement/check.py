@@ -22,6 +22,7 @@ from integrity.enforcement.base import (
 )
 from integrity.enforcement.names import constraint_name
 from integrity.rules.always import Always
+from integrity.shown import counted
 from integrity.statement import Statement, compose, fetch, name, run
 
 
@@ -67,8 +68,9 @@ class Check(Enforcement):
         return [] if self.found(using).state == MISSING else [together(self._drop())]
 
     def refusal(self, violations: int) -> str:
+        break_it = "breaks" if violations == 1 else "break"
         return (
-            f"{violations} rows break {self.rule.label}, and a CHECK refuses any update of such rows,"
+            f"{counted(violations, 'row')} {break_it} {self.rule.label}, and a CHECK refuses any update of such rows,"
             " of other columns too, until it is repaired. Repair them first, or guard the table all the same: --yes"
         )
 

@@ -236,6 +236,8 @@ PAGES = {"changelist": VIEW, "change": VIEW, "add": NOBODY, "delete": NOBODY} | 
     "declaredrule health": VIEW,
     "declaredrule analyze": "integrity.analyze",
     "declaredrule repair": "integrity.repair",
+    "declaredrule enforce": "integrity.enforce",
+    "declaredrule remove": "integrity.enforce",
     "declaredrule resume": "integrity.control",
     "run undo": "integrity.undo",
     "run verify": "integrity.analyze",
@@ -244,6 +246,7 @@ PAGES = {"changelist": VIEW, "change": VIEW, "add": NOBODY, "delete": NOBODY} | 
     "run cancel": "integrity.control",
     "violation accept": "integrity.accept",
     "violation revoke": "integrity.accept",
+    "violation repair": "integrity.repair",
 }
 """By name, or by model and name. A page of its own kind must stand here."""
 ACTIONS = {
@@ -253,6 +256,7 @@ ACTIONS = {
     "quarantined restore_selected": "integrity.restore_quarantined",
     "violation accept_selected": "integrity.accept",
     "violation revoke_selected": "integrity.accept",
+    "violation repair_selected": "integrity.repair",
 }
 
 

@@ -4,16 +4,17 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db.models import Sum
 from django.utils import timezone
 
-from integrity import Automatic
+from integrity import Automatic, Derived, Recompute
 from integrity.engine import analyze
 from integrity.models import Change, Result, Run, Violation
 from integrity.overview.kept import forget
 from integrity.repair import repair
 from integrity.workers import queue
 from integrity.workers.performing import perform
-from tests.integrity.helpers import registered, text
+from tests.integrity.helpers import declared, registered, text
 from tests.integrity.looks import ago, looked
 from tests.integrity.test_derived import make_account
 from tests.integrity.test_recompute import balance
@@ -335,6 +336,36 @@ def test_several_are_accepted_from_the_list(staff, violation):
     client = staff(*READ, "accept", name="bob")
     answer = client.post(f"{HOME}violation/", given)
     assert answer.url == f"{HOME}violation/accept/?violation={violation.pk}"
+
+
+def test_several_are_repaired_from_the_list_where_there_is_one_repair(staff, rule, violation):
+    given = {"action": "repair_selected", "_selected_action": [violation.pk]}
+    client = staff(*READ, "repair")
+    answer = client.post(f"{HOME}violation/", given)
+    assert answer.url == f"{HOME}violation/repair/?violation={violation.pk}"
+    assert client.get(answer.url).url == f"{of(rule)}?violation={violation.pk}"
+
+
+def test_of_several_repairs_one_is_chosen_for_the_violations(boss):
+    several = declared(
+        Derived,
+        toy.Account,
+        "balance",
+        equals=Sum("entries__amount"),
+        repairs={"recompute": Recompute(), "again": Recompute()},
+    )
+    with registered(several):
+        make_account([1, 2], balance=9)
+        analyze([several])
+        number = Violation.objects.get().pk
+        page = text(boss.get(f"{HOME}violation/repair/?violation={number}"))
+    assert all(f"{of(several, name)}?violation={number}" in page for name in several.repairs)
+
+
+def test_violations_of_several_rules_are_not_repaired_by_one_click(boss, rule, violation):
+    other = Violation.objects.create(rule="toy.other", key={"id": 1}, first_seen=ago(), last_seen=ago())
+    answer = boss.get(f"{HOME}violation/repair/?violation={violation.pk}&violation={other.pk}", follow=True)
+    assert "They break different rules" in text(answer)
 
 
 # Holding

@@ -192,7 +192,7 @@ def test_a_dirty_table_is_not_checked_without_consent():
     with registered(rule):
         refused = enforce([rule]).rules[0]
         assert (refused.status, refused.enforcement) == ("refused", "missing")
-        assert "1 rows break" in refused.error
+        assert "1 row breaks" in refused.error
         execute("SELECT 1")
         assert enforce([rule], accept_dirty=True).rules[0].enforcement == "guarded"
 
