@@ -93,7 +93,10 @@ def _told(rule: Rule, *, remove: bool) -> tuple[list[str], list[str]]:
     (standing,) = standings([rule], points=1)
     if standing.look is not None and standing.violations:
         said.append(f"The last look found {counted(standing.violations, 'violation')}. {DIRTY[way.dirty]}")
-    return [*said, "Then all rows are looked at, and if none breaks it, that is recorded as proven."], statements
+    looks = "all rows are looked at, and if none breaks it, that is recorded as proven."
+    if now.state == GUARDED:
+        return ["New violations are kept out already.", *said[1:], looks.capitalize()], statements
+    return [*said, f"What is below is carried out; then {looks}"], statements
 
 
 def _to_enforce(way: Enforcement, now: Found) -> Sequence[Step]:
