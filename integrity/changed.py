@@ -6,11 +6,11 @@ the notes, and nobody looks at the same time, so that no answer overtakes a newe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
-from django.db.models import Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
@@ -39,32 +39,29 @@ class Tracked:
     def __init__(self, rule: Rule, run: Run, report: RuleReport, observer: Observer) -> None:
         self.rule, self.run, self.report, self.observer = rule, run, report, observer
         self.connection = connections[DEFAULT_DB_ALIAS]
-        self.accepted = records.accepted_keys(rule, run.database)
-        report.accepted = len(self.accepted)
 
     def perform(self, *, changed: bool, record: Callable[[], None]) -> None:
         """Look, and commit together with what ``record`` writes.
 
         changed: only at what has changed since the last look at everything. Raises NotChecked where nobody can tell.
         """
-        if missing_tables(self.rule, DEFAULT_DB_ALIAS):
-            # Told as by any other look.
-            look(self.rule, Scope(), DEFAULT_DB_ALIAS, self.report)
-            return record()
         with transaction.atomic():
-            # Each statement must see what was committed before it.
-            with self.connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             self.sweep = self._alone()
             way = Noted(self.rule)
             state = way.found(DEFAULT_DB_ALIAS).state
+            if state != GUARDED and missing_tables(self.rule, DEFAULT_DB_ALIAS):
+                # Told as by any other look.
+                look(self.rule, Scope(), DEFAULT_DB_ALIAS, self.report)
+                return record()
+            self.accepted, self.expired = records.accepted_and_expired(self.rule, self.run.database)
+            self.report.accepted = len(self.accepted)
             self.triggers = way.installed(self.connection) if state == GUARDED else ""
             self.is_base = self.sweep.triggers == self.triggers != ""
             if changed and not self.is_base:
                 raise NotChecked(self._why_not(state))
-            notes.take(self.rule, self.connection)
+            taken = notes.take(self.rule, self.connection)
             self.observer.reaches("taken")
-            keys = self._changed_keys(notes.TAKEN)
+            keys = self._changed_keys(taken)
             if changed and keys is not None and not self.sweep.truncated:
                 self._look_at(keys)
             else:
@@ -77,11 +74,17 @@ class Tracked:
 
     def _alone(self) -> Sweep:
         """The record of the last look at everything, held until this one has ended."""
-        Sweep.objects.bulk_create([Sweep(rule=self.rule.label)], ignore_conflicts=True)
         with self.connection.cursor() as cursor:
+            # Each statement must see what was committed before it.
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{PATIENCE_MS}ms"])
+        ours = Sweep.objects.select_for_update().filter(rule=self.rule.label)
         try:
-            return Sweep.objects.select_for_update().get(rule=self.rule.label)
+            found = ours.first()
+            if found is None:
+                Sweep.objects.bulk_create([Sweep(rule=self.rule.label)], ignore_conflicts=True)
+                found = ours.get()
+            return found
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable):
                 raise
@@ -99,14 +102,13 @@ class Tracked:
             f" since is not known. Run: {way_out}"
         )
 
-    def _changed_keys(self, from_notes: Any) -> set[Key] | None:
+    def _changed_keys(self, from_notes: notes.Noted) -> set[Key] | None:
         """The keys that may break the rule now and did not then, or the other way round; None for all."""
         found = notes.resolved(self.rule, from_notes, self.connection)
-        expired = self._stored(Violation.Status.ACCEPTED).filter(accepted_until__lte=timezone.now())
-        return None if found is None else found | {self.rule.key_from_json(key) for key in _keys(expired)}
+        return None if found is None else found.union(self.expired)
 
-    def _stored(self, status: str) -> Any:
-        return Violation.objects.filter(rule=self.rule.label, database=self.run.database, status=status)
+    def _open(self) -> QuerySet[Violation]:
+        return Violation.objects.filter(rule=self.rule.label, database=self.run.database, status=Violation.Status.OPEN)
 
     # What has changed
 
@@ -114,10 +116,12 @@ class Tracked:
         ordered = tuple(sorted(keys, key=str))
         look(self.rule, Scope(keys=ordered, without=self.accepted), DEFAULT_DB_ALIAS, self.report)
         self.report.changed = len(ordered)
-        if self.report.sample or Violation.objects.filter(rule=self.rule.label, database=self.run.database).exists():
+        known, found = self._known()
+        if known or self.report.sample:
             self._remember(Q(key__in=[self.rule.key_as_json(key) for key in ordered]))
+            _, found = self._known()
         # Of all others it is known what they were, and that nothing has changed since.
-        self.report.violations = self._stored(Violation.Status.OPEN).count()
+        self.report.violations = found
         self.report.status = statuses.VIOLATED if self.report.violations else statuses.CLEAN
         if self.report.violations > conf().STORED_VIOLATIONS:
             Sweep.objects.filter(pk=self.sweep.pk).update(truncated=True)
@@ -127,10 +131,16 @@ class Tracked:
             f" found on {timezone.localtime(self.sweep.at):%Y-%m-%d %H:%M}, and later runs."
         )
 
+    def _known(self) -> tuple[int, int]:
+        """How many violations are stored, whatever became of them, and how many of them are open."""
+        ours = Violation.objects.filter(rule=self.rule.label, database=self.run.database)
+        counted = ours.aggregate(known=Count("id"), found=Count("id", filter=Q(status=Violation.Status.OPEN)))
+        return counted["known"], counted["found"]
+
     # Everything
 
     def _look_at_everything(self, keys: set[Key] | None) -> None:
-        before = {_hashable(key) for key in _keys(self._stored(Violation.Status.OPEN))}
+        before = {_hashable(key) for key in self._open().values_list("key", flat=True)}
         look(self.rule, Scope(without=self.accepted), DEFAULT_DB_ALIAS, self.report)
         after = {_hashable(self.rule.key_as_json(found.key)) for found in self.report.sample}
         if self.is_base and keys is not None and not (self.sweep.truncated or self.report.truncated):
@@ -145,7 +155,7 @@ class Tracked:
         otherwise -= {_hashable(self.rule.key_as_json(key)) for key in keys}
         if otherwise:
             # What was committed after the notes were taken is seen by the look, and noted for the next one.
-            later = self._changed_keys(notes.untaken(self.rule))
+            later = self._changed_keys(notes.untaken(self.rule, self.connection))
             if later is None:
                 return
             otherwise -= {_hashable(self.rule.key_as_json(key)) for key in later}
@@ -165,11 +175,6 @@ class Tracked:
         )
         if self.report.unnoticed:
             self.report.status = statuses.PARTIAL
-
-
-def _keys(stored: Any) -> Iterable[dict[str, Any]]:
-    found: Iterable[dict[str, Any]] = stored.values_list("key", flat=True)
-    return found
 
 
 def _keys_told(number: int) -> str:

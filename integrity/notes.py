@@ -14,53 +14,60 @@ from integrity.exceptions import NotChecked
 from integrity.keys import Key, as_json, columns_of
 from integrity.models import Note
 from integrity.rules.base import Rule
-from integrity.schema import columns
-from integrity.statement import Statement, compose, fetch, joined, name, run, value
+from integrity.schema import types
+from integrity.statement import Statement, compose, fetch, joined, name, value
 from integrity.touched import touched
 
-TAKEN = Statement('SELECT "table", "row" FROM pg_temp.integrity_taken')
+MANY = 100_000
+"""So many different notes are resolved; for more the whole table is looked at."""
+Noted = list[tuple[str, str | None]]
+"""Tables, each with columns of a row as JSON; None for all of its rows."""
 
 
-def take(rule: Rule, connection: Any) -> None:
-    """Move the notes of a rule out of everybody's sight; a transaction that is rolled back leaves them where they were.
+def take(rule: Rule, connection: Any) -> Noted:
+    """Take the notes of a rule away; a transaction that is rolled back leaves them where they were.
 
-    A writer that has not committed yet keeps his for the next one. What was taken is resolved by a later statement,
-    which sees at least what the writers of these notes have done.
+    A writer that has not committed yet keeps his for the next one. What was taken is to be resolved by a later
+    statement, which sees at least what the writers of these notes have done.
     """
-    run(connection, Statement("DROP TABLE IF EXISTS pg_temp.integrity_taken"))
-    run(
-        connection,
-        Statement('CREATE TEMP TABLE integrity_taken ("table" varchar NOT NULL, "row" jsonb) ON COMMIT DROP'),
+    return _distinct(
+        Statement('DELETE FROM integrity_note WHERE rule = %s RETURNING "table", "row"', (rule.label,)), connection
     )
-    moved = Statement(
-        'WITH gone AS (DELETE FROM integrity_note WHERE rule = %s RETURNING "table", "row")'
-        ' INSERT INTO pg_temp.integrity_taken SELECT DISTINCT "table", "row" FROM gone',
-        (rule.label,),
-    )
-    run(connection, moved)
-    run(connection, Statement("ANALYZE pg_temp.integrity_taken"))
 
 
-def untaken(rule: Rule) -> Statement:
+def untaken(rule: Rule, connection: Any) -> Noted:
     """The notes that have been committed since."""
-    return Statement('SELECT "table", "row" FROM integrity_note WHERE rule = %s', (rule.label,))
+    return _distinct(Statement('SELECT "table", "row" FROM integrity_note WHERE rule = %s', (rule.label,)), connection)
 
 
-def resolved(rule: Rule, notes: Statement, connection: Any) -> set[Key] | None:
+def _distinct(notes: Statement, connection: Any) -> Noted:
+    distinct = compose(
+        'WITH n AS ({notes}) SELECT DISTINCT "table", "row"::text FROM n LIMIT {limit}',
+        notes=notes,
+        limit=value(MANY + 1),
+    )
+    return [(row["table"], row["row"]) for row in fetch(connection, distinct)]
+
+
+def resolved(rule: Rule, notes: Noted, connection: Any) -> set[Key] | None:
     """The keys that notes concern; None for every key, or for more than are worth being looked at one by one."""
-    whole = compose('SELECT FROM ({notes}) AS n WHERE n."row" IS NULL LIMIT 1', notes=notes)
-    if fetch(connection, whole):
+    if len(notes) > MANY or any(row is None for _, row in notes):
         return None
+    by_table: dict[str, list[str]] = {}
+    for table, row in notes:
+        by_table.setdefault(table, []).append(str(row))
+    models = [model for model in noted_models(rule) if model._meta.db_table in by_table]
+    if not models:
+        return set()
+    known = types(by_table, connection)
     limit = conf().CHANGED_KEYS
-    found: set[Key] = set()
-    for model in noted_models(rule):
-        keys = touched(rule, model, _as_rows(rule, model, notes, connection))
-        assert keys is not None, "a rule that can only be checked whole is not tracked"
-        limited = compose("SELECT * FROM ({keys}) AS k LIMIT {limit}", keys=keys, limit=value(limit + 1))
-        found.update(tuple(row.values()) for row in fetch(connection, limited))
-        if len(found) > limit:
-            return None
-    return found
+    statement = compose(
+        "SELECT DISTINCT * FROM ({keys}) AS k LIMIT {limit}",
+        keys=joined(" UNION ALL ", (_keys(rule, model, by_table, known) for model in models)),
+        limit=value(limit + 1),
+    )
+    found = {tuple(row.values()) for row in fetch(connection, statement)}
+    return None if len(found) > limit else found
 
 
 def look_again(rule: Rule, keys: Sequence[Key]) -> None:
@@ -74,21 +81,30 @@ def look_again(rule: Rule, keys: Sequence[Key]) -> None:
     Note.objects.bulk_create((Note(rule=rule.label, table=table, row=row) for row in rows), batch_size=1000)
 
 
-def _as_rows(rule: Rule, model: type[Model], notes: Statement, connection: Any) -> Statement:
+def _keys(rule: Rule, model: type[Model], notes: dict[str, list[str]], known: dict[str, dict[str, str]]) -> Statement:
+    table = model._meta.db_table
+    keys = touched(rule, model, _as_rows(rule, model, notes[table], known[table]))
+    assert keys is not None, "a rule that can only be checked whole is not tracked"
+    return keys
+
+
+def _as_rows(rule: Rule, model: type[Model], notes: list[str], known: dict[str, str]) -> Statement:
     """Notes of one table as rows of it, with the columns that were noted alone."""
     wanted = noted_columns(rule, model)
-    types = {column.name: column.type for column in columns(model._meta.db_table, connection)}
     for column in wanted:
-        if column not in types:
+        if column not in known:
             where = f"{model._meta.db_table}.{column}"
             raise NotChecked(f"{rule.label} needs the column {where}, which is not there. Run: manage.py migrate")
-    typed = [
-        compose('(n."row"->>{text})::{type} AS {column}', text=sql.Literal(c), type=Statement(types[c]), column=name(c))
-        for c in wanted
-    ]
     return compose(
-        'SELECT {typed} FROM ({notes}) AS n WHERE n."table" = {table}',
-        typed=joined(", ", typed),
-        notes=notes,
-        table=value(model._meta.db_table),
+        "SELECT {typed} FROM jsonb_array_elements({notes}::jsonb) AS n",
+        typed=joined(
+            ", ",
+            (
+                compose(
+                    "(n->>{text})::{type} AS {column}", text=sql.Literal(c), type=Statement(known[c]), column=name(c)
+                )
+                for c in wanted
+            ),
+        ),
+        notes=value(f"[{', '.join(notes)}]"),
     )

@@ -66,7 +66,7 @@ def open_run(verb: str, *, database: str, actor: str | None, **fields: Any) -> R
         **fields,
     }
     with transaction.atomic():
-        queued = Run.objects.select_for_update().filter(pk=_put_off.get(), verb=verb, status=statuses.QUEUED).first()
+        queued = _queued(_put_off.get(), verb)
         if queued is None:
             created = Run.objects.create(verb=verb, **ours)
             events.opened(created)
@@ -78,6 +78,13 @@ def open_run(verb: str, *, database: str, actor: str | None, **fields: Any) -> R
         queued.save()
         events.opened(queued)
         return queued
+
+
+def _queued(number: int, verb: str) -> Run | None:
+    """The run that was put off, held."""
+    if not number:
+        return None
+    return Run.objects.select_for_update().filter(pk=number, verb=verb, status=statuses.QUEUED).first()
 
 
 def close_run(run: Run, status: str, error: str = "") -> None:
@@ -165,6 +172,16 @@ def accepted_keys(rule: Rule, database: str) -> tuple[Key, ...]:
         status=Violation.Status.ACCEPTED,
     )
     return tuple(rule.key_from_json(key) for key in kept.order_by("id").values_list("key", flat=True))
+
+
+def accepted_and_expired(rule: Rule, database: str) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
+    """The same, and the keys of those that have expired."""
+    kept = Violation.objects.filter(rule=rule.label, database=database, status=Violation.Status.ACCEPTED).order_by("id")
+    now = timezone.now()
+    sides: tuple[list[Key], list[Key]] = ([], [])
+    for key, until in kept.values_list("key", "accepted_until"):
+        sides[until is not None and until <= now].append(rule.key_from_json(key))
+    return tuple(sides[0]), tuple(sides[1])
 
 
 def remember(rule: Rule, run: Run, found: Sequence[Finding], *, looked_at: Q, truncated: bool) -> tuple[int, int]:

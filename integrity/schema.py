@@ -64,6 +64,22 @@ def columns(table: str, connection: Any) -> list[Column]:
     return [Column(row["attname"], row["type"], row["generated"]) for row in rows]
 
 
+def types(tables: Iterable[str], connection: Any) -> dict[str, dict[str, str]]:
+    """The type of each column that some tables have now, by table and column."""
+    found: dict[str, dict[str, str]] = {table: {} for table in tables}
+    rows = fetch(
+        connection,
+        Statement(
+            "SELECT w.owner, attname, format_type(atttypid, atttypmod) AS type FROM unnest(%s::text[]) AS w (owner)"
+            " JOIN pg_attribute ON attrelid = to_regclass(quote_ident(w.owner)) AND attnum > 0 AND NOT attisdropped",
+            (list(found),),
+        ),
+    )
+    for row in rows:
+        found[row["owner"]][row["attname"]] = row["type"]
+    return found
+
+
 def require_declared(models: Iterable[type[Model]], connection: Any) -> None:
     """Refuse to work on tables other than the declared ones: a wrong database or search_path, a missing migration."""
     for model in models:

@@ -167,7 +167,8 @@ class Device(models.Model):
 class HourlyMetric(models.Model):
     """What one player rode on one device in one hour: the history of the master.
 
-    The unique key starts with player and hour, so that it also serves a player's history in order of time.
+    The unique key starts with player and hour, so that it also serves a player's history in order of time, and holds
+    the distance, so that what a player has ridden is summed up from the index alone.
     """
 
     player = models.ForeignKey(Player, models.PROTECT, related_name="hourly_metrics", db_index=False)
@@ -197,7 +198,8 @@ class HourlyMetric(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["player", "hour", "device", "is_adjustment"],
-                name="hourly_metric_is_unique",
+                include=["distance_km"],
+                name="hourly_metric_occurs_once",
                 nulls_distinct=False,
                 violation_error_message="History has this player, device and hour already: add to that row.",
             ),

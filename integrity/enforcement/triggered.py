@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.db import connections
 
 from integrity.enforcement.base import DISABLED, GUARDED, MISSING, OUTDATED, Enforcement, Found, Step, together
 from integrity.exceptions import Refused
-from integrity.statement import Statement, compose, fetch
+from integrity.statement import Statement, fetch
 
 
 class Triggered(Enforcement):
@@ -25,7 +26,7 @@ class Triggered(Enforcement):
 
     def found(self, using: str) -> Found:
         """The worst of them: not there, otherwise than declared (by hash or by text), switched off."""
-        found = [_one(model, trigger, connections[using]) for model, trigger in self.triggers()]
+        found = _states(self.triggers(), connections[using])
         return Found(next(state for state in (MISSING, OUTDATED, DISABLED, GUARDED) if state in found))
 
     def guard(self, using: str) -> list[Step]:
@@ -90,22 +91,26 @@ def _verbatim(text: str) -> Statement:
     return Statement(text.replace("%", "%%"))
 
 
-def _one(model: Any, trigger: Any, connection: Any) -> str:
-    declared = trigger.compile(model)
-    rows = fetch(
-        connection,
-        compose(
-            "SELECT obj_description(t.oid) AS hash, tgenabled AS enabled, p.prosrc AS source,"
-            " prosecdef AND EXISTS (SELECT FROM unnest(proconfig) AS c WHERE c LIKE 'search_path=%%') AS secured"
-            " FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
-            " WHERE tgrelid = to_regclass({table}) AND tgname = {name}",
-            table=Statement("quote_ident(%s)", (model._meta.db_table,)),
-            name=Statement("%s", (trigger.get_pgid(model),)),
-        ),
-    )
-    if not rows:
+_INSTALLED = """
+    SELECT t.oid, obj_description(t.oid) AS hash, tgenabled AS enabled, p.prosrc AS source, prosecdef
+        AND EXISTS (SELECT FROM unnest(proconfig) AS c WHERE c LIKE 'search_path=%%') AS secured
+    FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS w (owner, trigger, place)
+    LEFT JOIN (pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid)
+        ON tgrelid = to_regclass(quote_ident(w.owner)) AND tgname = w.trigger
+    ORDER BY w.place
+"""
+
+
+def _states(triggers: Sequence[tuple[Any, Any]], connection: Any) -> list[str]:
+    tables = [model._meta.db_table for model, _ in triggers]
+    names = [trigger.get_pgid(model) for model, trigger in triggers]
+    found = fetch(connection, Statement(_INSTALLED, (tables, names)))
+    return [_state(row, trigger.compile(model)) for row, (model, trigger) in zip(found, triggers, strict=True)]
+
+
+def _state(found: dict[str, Any], declared: Any) -> str:
+    if found["oid"] is None:
         return MISSING
-    (found,) = rows
     if found["hash"] != declared.hash or found["source"].strip() not in str(declared.sql) or not found["secured"]:
         return OUTDATED
     # Disabled, or fired on a replica alone.

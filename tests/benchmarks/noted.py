@@ -137,7 +137,7 @@ class ChangedTogether(Changed):
 
     def before(self) -> None:
         if not self.lies_together:
-            sql(f"CLUSTER {HISTORY} USING hourly_metric_is_unique; ANALYZE {HISTORY};")
+            sql(f"CLUSTER {HISTORY} USING hourly_metric_occurs_once; ANALYZE {HISTORY};")
             self.lies_together = True
         super().before()
 

@@ -124,7 +124,7 @@ def test_two_sessions_in_one_hour_add_up():
 
 def test_one_hour_on_one_device_is_one_row():
     player = make_player(rides=[2])
-    with pytest.raises(IntegrityError, match="hourly_metric_is_unique"), transaction.atomic():
+    with pytest.raises(IntegrityError, match="hourly_metric_occurs_once"), transaction.atomic():
         make_hour(player, player.hourly_metrics.get().device, 0, 3)
 
 

@@ -106,13 +106,13 @@ def test_a_player_is_in_a_group_once():
 
 def test_history_has_a_player_device_and_hour_once(rider):
     hour = rider.hourly_metrics.first()
-    with pytest.raises(IntegrityError, match="hourly_metric_is_unique"):
+    with pytest.raises(IntegrityError, match="hourly_metric_occurs_once"):
         make_hour(rider, hour.device)
 
 
 def test_an_adjustment_without_device_is_one_per_hour(rider):
     make_hour(rider, None, is_adjustment=True)
-    with pytest.raises(IntegrityError, match="hourly_metric_is_unique"):
+    with pytest.raises(IntegrityError, match="hourly_metric_occurs_once"):
         make_hour(rider, None, is_adjustment=True)
 
 
