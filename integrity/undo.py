@@ -61,7 +61,7 @@ def undo(
     and Refused where the journal does not tell the keys of a change.
     """
     part = Part(rule, keys)
-    of = _undoable(number, part)
+    of = undoable(number, part)
     journaled = list(part.of(of).values_list("rule", flat=True).distinct().order_by("rule"))
     swapped = part.to_swap_back(of)
     rules = [*journaled, *(label for label in swapped if label not in journaled)]
@@ -159,7 +159,8 @@ class Part:
         return f" for {self.rule.label} at {'; '.join(keys)}"
 
 
-def _undoable(number: int, part: Part) -> Run:
+def undoable(number: int, part: Part) -> Run:
+    """The run by its number. Raises UnknownName and UsageError for what ``undo()`` refuses before it begins."""
     run = Run.objects.filter(pk=number).first()
     if run is None:
         latest = Run.objects.filter(changes__isnull=False).distinct().order_by("-id")[:5]

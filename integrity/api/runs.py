@@ -102,13 +102,14 @@ def undo_run(request: HttpRequest, id: Number, body: UndoIn, asked: Query[WaitIn
         raise Refusal(422, "Keys belong to a rule: say which one.", "rule")
     keys = keys_of([rule], body.keys) if rule else None
     actor, reason = _actor(request), body.reason
+    waiting = Change.objects.filter(run=run, undone_by=None, **({"rule": rule.label} if rule else {}))
     errand = Errand(
         lambda: undo(
             run.pk, rule=rule, keys=keys, dry_run=body.dry_run, actor=actor, reason=reason, sample=body.sample
         ),
         f"manage.py integrity undo {run.pk}",
-        0 if keys else Change.objects.filter(run=run, undone_by=None).count() / ROWS_A_SECOND,
-        None if rule else lambda: later.undo(run, dry_run=body.dry_run, actor=actor, reason=reason),
+        0 if keys else waiting.count() / ROWS_A_SECOND,
+        lambda: later.undo(run, rule=rule, keys=keys, dry_run=body.dry_run, actor=actor, reason=reason),
     )
     return carry_out(errand, request, response, wait=asked.wait)
 

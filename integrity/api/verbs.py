@@ -101,12 +101,13 @@ def enforce_rules(request: HttpRequest, body: EnforceIn, asked: Query[WaitIn], r
         rules = [rule for rule in rules if rule.enforce or rule.label in body.rules]
     command = _command("enforce", body.rules, "--remove" if body.remove else "")
     actor, reason = _actor(request), body.reason
-    how: dict[str, Any] = {"remove": body.remove, "dry_run": body.dry_run, "actor": actor, "reason": reason}
+    how: dict[str, Any] = {"remove": body.remove, "dry_run": body.dry_run, "accept_dirty": body.confirm}
+    how |= {"actor": actor, "reason": reason}
     errand = Errand(
-        lambda: enforce(rules, **how, accept_dirty=body.confirm, sample=body.sample),
+        lambda: enforce(rules, **how, sample=body.sample),
         command,
         0 if body.remove else 2 * looking_takes(rules),
-        None if body.confirm else lambda: later.enforce(rules, **how),
+        lambda: later.enforce(rules, **how),
     )
     with about("rules"):
         return carry_out(errand, request, response, wait=asked.wait)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from django.utils import timezone
 from integrity import events, records, statuses
 from integrity.exceptions import UsageError
 from integrity.importing.declarations import Import
-from integrity.keys import Keys, by_label, stored
+from integrity.keys import Key, Keys, by_label, stored
 from integrity.models import Run
 from integrity.rules.base import Rule
 from integrity.safety import Brake
+from integrity.undo import Part, undoable
 from integrity.workers import queue
 
 CALL = "call"
@@ -71,16 +72,34 @@ def verify(of: Run, *, actor: str | None = None, reason: str = "") -> Run:
     return _put_off(Run.Verb.VERIFY, {}, of=of, actor=actor, reason=reason)
 
 
-def undo(of: Run, *, dry_run: bool = False, actor: str | None = None, reason: str = "") -> Run:
-    """Put the undo of a run off."""
-    return _put_off(Run.Verb.UNDO, {}, of=of, dry_run=dry_run, actor=actor, reason=reason)
+def undo(
+    of: Run,
+    *,
+    rule: Rule | None = None,
+    keys: Sequence[Key] | None = None,
+    dry_run: bool = False,
+    actor: str | None = None,
+    reason: str = "",
+) -> Run:
+    """Put the undo of a run off, or of what it wrote for one rule, or for some keys of that."""
+    part = Part(rule, keys)
+    if of.status != statuses.QUEUED:
+        undoable(of.pk, part)
+    call = {"rule": rule.label if rule else None}
+    return _put_off(Run.Verb.UNDO, call, of=of, keys=part.stored(), dry_run=dry_run, actor=actor, reason=reason)
 
 
 def enforce(
-    rules: Iterable[Rule], *, remove: bool = False, dry_run: bool = False, actor: str | None = None, reason: str = ""
+    rules: Iterable[Rule],
+    *,
+    remove: bool = False,
+    dry_run: bool = False,
+    accept_dirty: bool = False,
+    actor: str | None = None,
+    reason: str = "",
 ) -> Run:
     """Put off giving the database, or ridding it of, what keeps rules true."""
-    call = {"rules": [rule.label for rule in rules], "remove": remove}
+    call = {"rules": [rule.label for rule in rules], "remove": remove, "accept_dirty": accept_dirty}
     return _put_off(Run.Verb.ENFORCE, call, dry_run=dry_run, actor=actor, reason=reason)
 
 

@@ -118,17 +118,28 @@ def _verify(run: Run, _: dict[str, Any]) -> None:
     verify(_of(run), actor=run.actor, reason=run.reason)
 
 
-def _undo(run: Run, _: dict[str, Any]) -> None:
+def _undo(run: Run, call: dict[str, Any]) -> None:
     from integrity.undo import undo
 
-    undo(_of(run), dry_run=run.dry_run, actor=run.actor, reason=run.reason)
+    rule = registry.get(call["rule"]) if call.get("rule") else None
+    keys = None
+    if rule and run.keys is not None:
+        keys = [rule.key_from_json(key) for key in run.keys[rule.label]]
+    undo(_of(run), rule=rule, keys=keys, dry_run=run.dry_run, actor=run.actor, reason=run.reason)
 
 
 def _enforce(run: Run, call: dict[str, Any]) -> None:
     from integrity.enforce import enforce
 
     rules = [registry.get(label) for label in call["rules"]]
-    enforce(rules, remove=call["remove"], dry_run=run.dry_run, actor=run.actor, reason=run.reason)
+    enforce(
+        rules,
+        remove=call["remove"],
+        accept_dirty=call.get("accept_dirty", False),
+        dry_run=run.dry_run,
+        actor=run.actor,
+        reason=run.reason,
+    )
 
 
 def _import(run: Run, call: dict[str, Any]) -> None:

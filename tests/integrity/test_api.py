@@ -351,6 +351,15 @@ def test_what_took_too_long_the_last_time_is_put_off_and_told_where(program, wro
     assert program.post("analyze?wait=1", rules=[RULE])["status"] == "violated"
 
 
+def test_an_undo_of_one_rule_that_would_take_too_long_is_put_off_for_that_rule(program, wrong, monkeypatch):
+    asked = {"rules": [RULE], "strategy": "recalculate_from_player", "keys": [wrong.pk], "reason": "lost"}
+    done = program.post("repair", **asked)
+    monkeypatch.setattr("integrity.api.runs.ROWS_A_SECOND", 0.01)
+    told = program.post(f"runs/{done['run']}/undo", 202, rule=RULE, reason="wrong way")
+    run = Run.objects.get(pk=told["run"])
+    assert (run.status, run.reason, run.options["call"]["rule"]) == ("queued", "wrong way", RULE)
+
+
 def test_without_a_queue_it_is_refused_with_the_command_to_run(program, wrong, monkeypatch):
     monkeypatch.setattr(queue, "APP", "not.installed")
     run = engine.analyze([registry.get(RULE)]).run

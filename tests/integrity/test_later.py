@@ -2,18 +2,24 @@
 
 import pytest
 from django.db import transaction
+from django.db.models import Count, Q
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from integrity import control
+from integrity import Always, Derived, Recompute, control
+from integrity.enforcement.states import state
 from integrity.exceptions import UsageError
 from integrity.importing.known import imports
 from integrity.models import Change, Run
 from integrity.registry import registry
+from integrity.repair import repair
 from integrity.workers import later
 from integrity.workers import queue as the_queue
 from integrity.workers.performing import perform
 from integrity.workers.worker import work
+from tests.command_line import manage
+from tests.integrity.helpers import declared, execute, registered
 from tests.integrity.worlds import SMALL, WORLDS
+from tests.toy import models as toy
 
 pytestmark = pytest.mark.django_db
 
@@ -86,6 +92,62 @@ def test_what_a_verb_refuses_stands_in_the_run(tmp_path):
     run = later.run_import(imports.get("teams.nightly"), tmp_path / "missing.json", actor="me")
     assert perform(run.pk) == "refused"
     assert "missing" in Run.objects.get().error
+
+
+@pytest.fixture
+def repaired():
+    """A run that has written for two rules, and the rules."""
+    world = WORLDS["accounts"]
+    world.make()
+    other = declared(
+        Derived, toy.Account, "entry_count", equals=Count("entries"), name="count", repairs={"recompute": Recompute()}
+    )
+    with registered(world.rule, other):
+        done = repair([(world.rule, world.strategy), (other, None)], max_affected="100")
+        assert (done.status, done.changes) == ("clean", 21)
+        yield Run.objects.get(pk=done.run), world.rule, other
+
+
+def test_what_was_written_for_one_rule_is_taken_back_by_a_worker(repaired):
+    of, _, other = repaired
+    run = later.undo(of, rule=other, actor="ann", reason="too early")
+    assert (perform(run.pk), run.actor, run.reason) == ("clean", "ann", "too early")
+    assert set(Change.objects.filter(undone_by=run.pk).values_list("rule", flat=True)) == {other.label}
+
+
+def test_what_was_written_for_some_keys_is_taken_back_by_a_worker(repaired):
+    of, _, other = repaired
+    run = later.undo(of, rule=other, keys=[(3,)])
+    assert perform(run.pk) == "violated"
+    assert list(toy.Account.objects.filter(entry_count=0).values_list("pk", flat=True)) == [3]
+    assert Run.objects.get(pk=run.pk).keys == {other.label: [{"id": 3}]}
+
+
+def test_an_undo_of_what_was_not_written_is_refused_at_once(repaired):
+    of, rule, _ = repaired
+    later.undo(of, rule=rule)
+    Change.objects.filter(rule=rule.label).delete()
+    with pytest.raises(UsageError, match="changed nothing for"):
+        later.undo(of, rule=rule)
+
+
+def test_a_guard_over_rows_that_break_it_is_confirmed_for_the_worker_too():
+    toy.Account.objects.create(limit=-1)
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
+    rule = declared(Always, toy.Account, Q(limit__gte=0), name="limit", enforce=True)
+    with registered(rule):
+        assert perform(later.enforce([rule]).pk) == "refused"
+        assert perform(later.enforce([rule], accept_dirty=True).pk) == "violated"
+        assert state(rule) == "guarded"
+
+
+@pytest.mark.parametrize("verb", ["undo", "verify", "enforce"])
+def test_every_verb_that_may_take_long_is_left_to_workers_by_the_command(repaired, verb):
+    of, rule, _ = repaired
+    words = {"undo": [of.pk, "--rule", rule.label], "verify": [of.pk], "enforce": ["vehicles", "--remove", "--yes"]}
+    done = manage("integrity", verb, *words[verb], "--queue", "--format", "json")
+    run = Run.objects.get(pk=done.json["run"])
+    assert (done.code, run.verb, run.status) == (3, verb, "queued")
 
 
 def test_files_that_are_to_be_discarded_are_gone_when_the_import_has_ended(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from integrity.management.base import EngineCommand, add_format, add_writing
+from integrity.management.queued import add_queue, leave_to_workers, require_queue
 from integrity.management.verbs.base import Verb
 from integrity.registry import registry
 from integrity.rules.base import Rule
@@ -14,6 +15,7 @@ def _arguments(parser: Any) -> None:
     parser.add_argument("rules", nargs="+", metavar="RULE|APP", help="app.name or app")
     parser.add_argument("--remove", action="store_true", help="Take triggers and constraints away.")
     add_writing(parser)
+    add_queue(parser)
     add_format(parser)
 
 
@@ -24,16 +26,15 @@ def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
     if any(name in options["rules"] for name in {rule.app for rule in rules}):
         # An app stands for those of its rules that are to be enforced.
         rules = [rule for rule in rules if rule.enforce or rule.label in options["rules"]]
+    require_queue(options)
     asked = options["yes"] or (command.is_interactive and not options["remove"] and _asks_to_guard(rules))
-    report = enforce(
-        rules,
-        remove=options["remove"],
-        dry_run=options["dry_run"],
-        accept_dirty=asked,
-        reason=options["reason"],
-        sample=options["limit"],
-    )
-    command.finish(report, options)
+    how: dict[str, Any] = {"remove": options["remove"], "dry_run": options["dry_run"], "accept_dirty": asked}
+    if options["queue"]:
+        from integrity.workers import later
+
+        leave_to_workers(command, later.enforce(rules, **how, reason=options["reason"]), options)
+        return
+    command.finish(enforce(rules, **how, reason=options["reason"], sample=options["limit"]), options)
 
 
 def _asks_to_guard(rules: list[Rule]) -> bool:
