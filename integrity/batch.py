@@ -160,7 +160,7 @@ class Batch:
             for rule in registry.reading(models_along(registry, {plan.model for plan in plans}))
             if rule.label not in (*self.exempt, self.rule.label) and not is_retired(rule, DEFAULT_DB_ALIAS)
         ]
-        guard = DoNoHarm.around(others, plans, self.connection)
+        guard = DoNoHarm.around(others, plans, self.connection, sparing=not self.allowed)
         known = self._known(plans, outcome)
         own = DoNoHarm({self.rule: set()}, self.connection, known=known, scope=self.work.scope(items))
         before = last_change() if any(plan.count(INSERT) for plan in plans) else 0

@@ -7,7 +7,7 @@ direction each relation is crossed. Many-to-many relations count as two hops, by
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -142,6 +142,16 @@ def lookups(node: Any) -> Iterator[str]:
     elif hasattr(node, "get_source_expressions") and not hasattr(node, "query"):
         for source in node.get_source_expressions():
             yield from lookups(source)
+
+
+def parts(nodes: Iterable[Any]) -> Iterator[Any]:
+    """Every part of unresolved expressions and conditions, themselves included; subqueries are not entered."""
+    for node in nodes:
+        yield node
+        if isinstance(node, Q):
+            yield from parts(child[1] if isinstance(child, tuple) else child for child in node.children)
+        elif hasattr(node, "get_source_expressions") and not hasattr(node, "query"):
+            yield from parts([*node.get_source_expressions(), getattr(node, "filter", None)])
 
 
 def rewritten(node: Any, lookup: Callable[[str], str], replace: Callable[[Any], Any] = lambda node: None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Model
@@ -12,6 +13,7 @@ from integrity.keys import Key, pk_columns
 from integrity.repairs.base import BY_ROW, DELETE, INSERT, UPDATE, Write
 from integrity.reports import PlannedChange
 from integrity.rules.base import Rule
+from integrity.schema import columns
 from integrity.statement import Statement, as_statement, compose, fetch, joined, name, names, run, value
 
 _numbers = itertools.count()
@@ -61,6 +63,12 @@ class Plan:
             "SELECT outcome, count(*) AS n FROM {plan} GROUP BY outcome ORDER BY outcome", plan=self.relation
         )
         return {row["outcome"]: row["n"] for row in fetch(self.connection, counted)}
+
+    @cached_property
+    def changes(self) -> set[str]:
+        """The columns that an update may change: those set, and those that the database computes."""
+        computed = {column.name for column in columns(self.model._meta.db_table, self.connection) if column.generated}
+        return {*self.sets} | computed
 
     @property
     def operations(self) -> list[str]:
@@ -228,6 +236,11 @@ class Plan:
             run(self.connection, compose("DELETE FROM {plan} WHERE {same}", plan=self.relation, same=same))
         if keys:
             self._counts = None
+
+    def concerned(self) -> list[Statement]:
+        """The rows of the table that are written, as they are and as they will be."""
+        before = [self.rows_before()] if self.count(UPDATE) or self.count(DELETE) else []
+        return [*before, self.rows_after()] if self.count(UPDATE) or self.count(INSERT) else before
 
     def rows_before(self) -> Statement:
         """The rows of the table that will be updated or deleted, as they are."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Any
 
 from django.db.models import Model
 
 from integrity import deadline
 from integrity.conf import conf
-from integrity.enforcement.along import Rows, rows_along
+from integrity.enforcement.along import rows_along
 from integrity.enforcement.declared import our_triggers
 from integrity.exceptions import Harm, Refused, UsageError
+from integrity.harmful import can_harm
 from integrity.holding import Holding
 from integrity.keys import Key, pk_columns
 from integrity.models import Run
@@ -191,29 +193,38 @@ class DoNoHarm:
         self.before = {rule: self._look(rule) for rule in keys if rule not in self.known}
 
     @classmethod
-    def around(cls, rules: Sequence[Rule], plans: Sequence[Plan], connection: Any) -> DoNoHarm:
+    def around(cls, rules: Sequence[Rule], plans: Sequence[Plan], connection: Any, *, sparing: bool = True) -> DoNoHarm:
         """The rules with every key that the planned rows can concern, as they are and as they will be.
 
-        Rules that can only be checked whole are left out.
+        Rules that can only be checked whole are left out. sparing: what a plan cannot harm is not looked at for it;
+        False where what is written may not be what is planned.
         """
-        written = [(plan.model, rows) for plan in plans for rows in (plan.rows_before(), plan.rows_after())]
+        written = [(plan, rows) for plan in plans for rows in plan.concerned()]
+        spared = {(rule, plan) for plan in plans for rule in rules if sparing and not can_harm(rule, plan)}
         keys: dict[Rule, set[Key]] = {}
-        for rule, found in cls._touched(rules, written, connection):
+        for rule, found in cls._touched(rules, written, connection, spared):
             keys.setdefault(rule, set()).update(found)
         return cls(keys, connection)
 
     def add(self, plan: Plan, source: Statement) -> None:
         """Keys of written rows that were not known before, because they had no key yet."""
-        for rule, found in self._touched(self.keys, [(plan.model, source)], self.connection):
+        for rule, found in self._touched(self.keys, [(plan, source)], self.connection):
             self.keys[rule].update(found)
 
     @staticmethod
-    def _touched(rules: Iterable[Rule], rows: Sequence[Rows], connection: Any) -> Iterator[tuple[Rule, set[Key]]]:
+    def _touched(
+        rules: Iterable[Rule],
+        written: Sequence[tuple[Plan, Statement]],
+        connection: Any,
+        spared: Container[tuple[Rule, Plan]] = (),
+    ) -> Iterator[tuple[Rule, set[Key]]]:
         """Keys that the rows, and those that triggers write in answer, can concern, of each rule that can be scoped."""
         keys_of = KeysOf(connection)
-        for model, source in rows_along(registry, rows, keys_of):
+        along = rows_along(registry, [(plan.model, source) for plan, source in written], keys_of)
+        # The planned ones come first; nobody knows what triggers change of those that they write in answer.
+        for (model, source), plan in zip_longest(along, (plan for plan, _ in written)):
             for rule in rules:
-                if not concerns(model, rule):
+                if (rule, plan) in spared or not concerns(model, rule):
                     yield rule, set()
                 elif statement := touched(rule, model, source):
                     yield rule, keys_of(statement)

@@ -76,6 +76,29 @@ def tables_of(root: type[Model]) -> set[str]:
     return {model._meta.db_table for model in (root, *root._meta.all_parents)}
 
 
+def read_columns(rule: Rule, model: type[Model]) -> list[str]:
+    """The columns of a table that decide about the rule, its key first."""
+    found = dict.fromkeys(pk_columns(model))
+    table = model._meta.db_table
+    for path in rule.all_paths():
+        for hop in path.hops:
+            found.update(dict.fromkeys(_joining(hop, table)))
+        if path.field.model._meta.db_table == table and path.field.column:
+            found[path.field.column] = None
+    return list(found)
+
+
+def _joining(hop: Hop, table: str) -> list[str]:
+    if hop.forward and hop.source._meta.db_table == table:
+        return [str(hop.field.column)]
+    if not hop.forward and hop.model._meta.db_table == table:
+        content_type = [column_of(hop.model, hop.field.content_type_field_name)] if hop.generic else []
+        return [column_of(hop.model, hop.column), *content_type]
+    if not hop.forward and hop.source._meta.db_table == table:
+        return [] if hop.target == "pk" else [column_of(hop.source, hop.target)]
+    return []
+
+
 def _nothing(rule: Rule) -> Statement:
     rows = compose("SELECT * FROM {table} WHERE false", table=name(rule.model._meta.db_table))
     return rule.keys_of_rows(rows)

@@ -18,13 +18,13 @@ from psycopg import sql
 from integrity.enforcement.incremental import add_changes
 from integrity.enforcement.names import KEEPING, KEPT, KEYS, NEW, OLD, OUTER, keeping
 from integrity.expressions import array_type
-from integrity.keys import column_of, columns_of, pk_columns
+from integrity.keys import columns_of, pk_columns
 from integrity.ordering import feeds_itself
 from integrity.paths import Hop
 from integrity.repairs.recompute import Recompute
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined, name, names
-from integrity.touched import root_tables, rows_before, touched
+from integrity.touched import read_columns, root_tables, rows_before, touched
 
 if TYPE_CHECKING:
     from integrity.rules.base import Rule
@@ -81,29 +81,6 @@ def changed_rows(rule: Rule, model: type[Model], event: str) -> Statement:
         old=names(columns, of="o"),
         new=names(columns, of="n"),
     )
-
-
-def read_columns(rule: Rule, model: type[Model]) -> list[str]:
-    """The columns of a table that decide about the rule, its key first."""
-    found = dict.fromkeys(pk_columns(model))
-    table = model._meta.db_table
-    for path in rule.all_paths():
-        for hop in path.hops:
-            found.update(dict.fromkeys(_joining(hop, table)))
-        if path.field.model._meta.db_table == table and path.field.column:
-            found[path.field.column] = None
-    return list(found)
-
-
-def _joining(hop: Hop, table: str) -> list[str]:
-    if hop.forward and hop.source._meta.db_table == table:
-        return [str(hop.field.column)]
-    if not hop.forward and hop.model._meta.db_table == table:
-        content_type = [column_of(hop.model, hop.field.content_type_field_name)] if hop.generic else []
-        return [column_of(hop.model, hop.column), *content_type]
-    if not hop.forward and hop.source._meta.db_table == table:
-        return [] if hop.target == "pk" else [column_of(hop.source, hop.target)]
-    return []
 
 
 def _is_root(rule: Derived, model: type[Model]) -> bool:

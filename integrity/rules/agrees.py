@@ -139,6 +139,9 @@ class Agrees(Rule):
         left = [resolve(self.model, self._stored(self.model, field)) for field in self.mapped]
         return [*left, *(resolve(self.other, self._stored(self.other, field)) for field in self.mapped.values())]
 
+    def expressions(self) -> list[Any]:
+        return [self.where, *self.nulls.values()]
+
     def reads(self) -> set[type[Model]]:
         return super().reads() | {self.other}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connections
 from django.db.models import F, Model, Q, TextField, Value
@@ -25,6 +25,7 @@ class Always(Rule):
     """
 
     kind = "always"
+    needs_other_rows: ClassVar[bool] = False
 
     def __init__(self, model: type[Model], condition: Q, **options: Any) -> None:
         super().__init__(model, **options)
@@ -38,6 +39,9 @@ class Always(Rule):
 
     def paths(self) -> list[Path]:
         return [resolve(self.model, lookup) for lookup in lookups(self.condition)]
+
+    def expressions(self) -> list[Any]:
+        return [self.where, self.condition]
 
     @property
     def divisible(self) -> bool:

@@ -113,6 +113,10 @@ class Rule(ABC):
         """
         return None
 
+    def expressions(self) -> list[Any]:
+        """Every condition and expression that decides whether a row breaks the rule, as declared."""
+        return [self.where]
+
     def reads_whole(self) -> tuple[type[Model], ...]:
         """Models of which any row may concern any key, so that the rule can only be checked whole."""
         return ()
@@ -153,6 +157,8 @@ class Rule(ABC):
         return False
 
     keys_may_be_null: ClassVar[bool] = False
+    needs_other_rows: ClassVar[bool] = True
+    """False where a row of the rule's own table, or several that are alike, cannot break it because another is gone."""
     planner: ClassVar[Mapping[str, str]] = {}
     """Settings of PostgreSQL's planner for a look at whole tables."""
 

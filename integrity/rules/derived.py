@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from django.db.models import F, Field, Model, Sum
 
@@ -38,6 +38,7 @@ class Derived(Rule):
     """
 
     kind = "derived"
+    needs_other_rows: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -90,6 +91,9 @@ class Derived(Rule):
     def paths(self) -> list[Path]:
         found = [resolve(self.model, lookup) for expression in self.equals.values() for lookup in lookups(expression)]
         return [*found, *(resolve(self.model, column) for column in self.equals)]
+
+    def expressions(self) -> list[Any]:
+        return [self.where, *self.equals.values()]
 
     def shown(self) -> list[Path]:
         return [resolve(self.model, lookup) for expression in self.evidence.values() for lookup in lookups(expression)]

@@ -144,6 +144,9 @@ class Ordered(Rule):
         own = [self.column, *self.along, *map(self._attname, self.within), *lookups(self.restarts or Q())]
         return [resolve(self.model, lookup) for lookup in (*own, *self._through_group())]
 
+    def expressions(self) -> list[Any]:
+        return [self.where, self.restarts]
+
     def reads(self) -> set[type[Model]]:
         """Without the table of groups, if it is only passed on the way to other rows: what it says decides nothing."""
         found = {self.model, *self.reads_whole()}

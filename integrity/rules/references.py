@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
@@ -38,6 +38,7 @@ class References(Rule):
     """
 
     kind = "references"
+    needs_other_rows: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -88,6 +89,9 @@ class References(Rule):
     def paths(self) -> list[Path]:
         own = [resolve(self.model, column) for column in (*self.columns, *self.agreeing)]
         return own if self.to is None else [*own, *self._to_target(self.to)]
+
+    def expressions(self) -> list[Any]:
+        return [self.where, self.among]
 
     def reads_whole(self) -> tuple[type[Model], ...]:
         return tuple(self._models()) if self.generic is not None else ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Q
 from django.db.models.functions import Now, Random
 
 from integrity.exceptions import WrongDeclaration
+from integrity.paths import parts
 
 if TYPE_CHECKING:
     from integrity.rules.base import Rule
@@ -24,7 +24,7 @@ def tracking_problems(rule: Rule) -> Iterator[WrongDeclaration]:
         return
     if rule.reads_whole():
         yield WrongDeclaration("tracked=True, and any row that it reads may concern any key", WAY_OUT)
-    for part in _parts([rule.where, getattr(rule, "condition", None), *getattr(rule, "equals", {}).values()]):
+    for part in parts(rule.expressions()):
         if isinstance(part, Now | Random):
             yield WrongDeclaration(f"tracked=True, and {part!r} changes without any row changing", WAY_OUT)
         if hasattr(part, "query"):
@@ -42,14 +42,3 @@ def tracking_problems(rule: Rule) -> Iterator[WrongDeclaration]:
 def _hops(rule: Rule) -> Iterator[Any]:
     for path in rule.all_paths():
         yield from path.hops
-
-
-def _parts(nodes: Any) -> Iterator[Any]:
-    """Every part of expressions and conditions."""
-    for node in nodes:
-        yield node
-        if isinstance(node, Q):
-            yield from _parts([child[1] if isinstance(child, tuple) else child for child in node.children])
-        elif hasattr(node, "get_source_expressions"):
-            yield from _parts(node.get_source_expressions())
-            yield from _parts([getattr(node, "filter", None)])

@@ -36,6 +36,7 @@ class Unique(Rule):
 
     kind = "unique"
     keys_may_be_null: ClassVar[bool] = True
+    needs_other_rows: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -146,6 +147,9 @@ class Unique(Rule):
 
     def paths(self) -> list[Path]:
         return [resolve(self.model, lookup) for part in self.by for lookup in lookups(part)]
+
+    def expressions(self) -> list[Any]:
+        return [self.where, *self.by]
 
     def shown(self) -> list[Path]:
         return suspect_paths(self)
