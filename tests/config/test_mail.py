@@ -31,6 +31,14 @@ def test_a_server_with_a_password(monkeypatch):
         assert found == {"MAILERS": {"default": {"BACKEND": SMTP, "OPTIONS": options}}}
 
 
+def test_a_folder_that_mails_are_written_to(monkeypatch):
+    found = settings_for(monkeypatch, "filemail:////var/mails")
+    if OLD:
+        assert found["EMAIL_FILE_PATH"] == "/var/mails"
+    else:
+        assert found["MAILERS"]["default"]["OPTIONS"] == {"file_path": "/var/mails"}
+
+
 @pytest.mark.parametrize("url", ["smtp://localhost:25", "consolemail://", "dummymail://"])
 def test_django_takes_them(monkeypatch, settings, url):
     for name, value in settings_for(monkeypatch, url).items():
