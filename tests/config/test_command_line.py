@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ ROOT = Path(__file__).parent.parent.parent
 NOWHERE = "postgres://ann:s3cret@127.0.0.1:1/shop"
 
 
+@cache
 def manage(*arguments, **environment):
+    """The same question is asked once; most of the time it takes is the start of Python."""
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
