@@ -5,31 +5,28 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db import IntegrityError as Violated
-from django.db.models import Case, Count, QuerySet, Value, When
+from django.db.models import Case, Value, When
 
 from integrity import leases, records, restore, statuses
 from integrity.conf import conf
 from integrity.enforcement.states import refuse_while_mirrored
-from integrity.exceptions import Cancelled, EngineError, LostRun, Refused, UnknownName, UsageError, sentence
+from integrity.exceptions import Cancelled, EngineError, LostRun, Refused, sentence
+from integrity.extent import Extent, undoable
 from integrity.holding import Holding
-from integrity.keys import Key, stored
-from integrity.look import look
+from integrity.keys import Key
 from integrity.models import Change, Run
 from integrity.observer import Observer
-from integrity.owners import changes_for
-from integrity.rebuilding.record import SWAPS_BACK, rebuilds, refuse_again, swapped_back_by, to_swap_back
+from integrity.rebuilding.record import SWAPS_BACK
 from integrity.registry import registry
 from integrity.repairs.base import DELETE, INSERT, UPDATE
-from integrity.reports import Conflict, Report, RuleReport, rows
+from integrity.reports import Conflict, Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.safety import enter
 from integrity.schema import columns, model_of
-from integrity.scope import Scope
 from integrity.swap_back import swap_back
 from integrity.throttle import Throttle
 
@@ -60,10 +57,10 @@ def undo(
     UnknownName for a run that does not exist, UsageError for one that wrote nothing or still runs, RunInProgress,
     and Refused where the journal does not tell the keys of a change.
     """
-    part = Part(rule, keys)
-    of = undoable(number, part)
-    journaled = list(part.of(of).values_list("rule", flat=True).distinct().order_by("rule"))
-    swapped = part.to_swap_back(of)
+    extent = Extent(rule, keys)
+    of = undoable(number, extent)
+    journaled = list(extent.of(of).values_list("rule", flat=True).distinct().order_by("rule"))
+    swapped = extent.to_swap_back(of)
     rules = [*journaled, *(label for label in swapped if label not in journaled)]
     run, resumed = leases.take(
         [(rule, "") for rule in rules],
@@ -73,130 +70,32 @@ def undo(
         reason=reason,
         dry_run=dry_run,
         of=of,
-        keys=part.stored(),
+        keys=extent.stored(),
         options={"columns": of.options["columns"], "triggers": of.options["triggers"], SWAPS_BACK: swapped},
     )
     report = Report(run.pk, run.verb, dry_run=dry_run, resumed=resumed)
     report.rules = [RuleReport(label, changes=records.so_far(run, label)[0]) for label in rules]
-    part.note_undone(of, run, report)
+    extent.note_undone(of, run, report)
     with leases.Heartbeat(run):
         if journaled:
-            _Undo(run, of, part, report, sample, observer or Observer(), beside_mirror=beside_mirror).perform()
+            _Undo(run, of, extent, report, sample, observer or Observer(), beside_mirror=beside_mirror).perform()
         if swapped and report.status not in (statuses.FAILED, statuses.REFUSED):
             swap_back(run, of, [result for result in report.rules if result.rule in swapped], sample, observer)
     if not dry_run:
-        part.look_again(report, sample)
+        extent.look_again(report, sample)
     for result in report.rules:
         records.save_result(run, result)
     records.close_run(run, report.status, "; ".join(rule.error for rule in report.rules if rule.error))
     return report
 
 
-@dataclass(frozen=True)
-class Part:
-    """What of a run is taken back: everything, what was written for a rule, or for some of its keys."""
-
-    rule: Rule | None
-    keys: Sequence[Key] | None
-
-    def __post_init__(self) -> None:
-        if self.keys is not None and self.rule is None:
-            raise UsageError("Keys belong to a rule: say which one is to be taken back.")
-
-    def of(self, run: Run) -> QuerySet[Change]:
-        """The changes of a run that are part of it."""
-        if self.rule is None:
-            return Change.objects.filter(run=run)
-        if self.keys is None:
-            return Change.objects.filter(run=run, rule=self.rule.label)
-        return changes_for(run, self.rule, self.keys, connections[DEFAULT_DB_ALIAS])
-
-    def rebuilds(self, run: Run) -> dict[str, dict[str, Any]]:
-        """The tables that a run rebuilt, which come back whole."""
-        found = rebuilds(run, self.rule.label if self.rule else None)
-        if found and self.keys is not None:
-            raise UsageError(f"Run {run.pk} rebuilt the whole table of {', '.join(found)}: leave the keys out.")
-        return found
-
-    def to_swap_back(self, run: Run) -> list[str]:
-        return to_swap_back(run, self.rule.label if self.rule else None)
-
-    def swapped_back_by(self, run: Run) -> Run | None:
-        return swapped_back_by(run, self.rule.label if self.rule else None)
-
-    def stored(self) -> dict[str, list[dict[str, Any]]] | None:
-        """The keys as the record of a run has them."""
-        if self.rule is None or self.keys is None:
-            return None
-        return stored([self.rule], {self.rule.label: self.keys})
-
-    def note_undone(self, of: Run, run: Run, report: Report) -> None:
-        """Say which changes are left out because an earlier undo has taken them back, whatever became of it since."""
-        before = self.of(of).exclude(undone_by=None).exclude(undone_by=run).order_by("undone_by")
-        for label, by, number in before.values_list("rule", "undone_by").annotate(number=Count("id")):
-            (result,) = [result for result in report.rules if result.rule == label]
-            result.notes.append(f"{label}: left out {rows(number)} that run {by} has put back before.")
-
-    def look_again(self, report: Report, sample: int) -> None:
-        """What of the keys that were put back breaks the rule now, where no conflict or error says more."""
-        if self.rule is None or self.keys is None:
-            return
-        for result in report.rules:
-            if result.status != statuses.CLEAN:
-                continue
-            try:
-                look(self.rule, Scope.of(self.keys), DEFAULT_DB_ALIAS, result)
-            except (DatabaseError, EngineError) as error:
-                result.status, result.error = statuses.PARTIAL, f"It was not looked at again: {sentence(error)}"
-            result.sample = result.sample[:sample]
-
-    def __str__(self) -> str:
-        if self.rule is None:
-            return ""
-        if self.keys is None:
-            return f" for {self.rule.label}"
-        keys = (", ".join(f"{n} {v}" for n, v in self.rule.key_as_json(key).items()) for key in self.keys)
-        return f" for {self.rule.label} at {'; '.join(keys)}"
-
-
-def undoable(number: int, part: Part) -> Run:
-    """The run by its number. Raises UnknownName and UsageError for what ``undo()`` refuses before it begins."""
-    run = Run.objects.filter(pk=number).first()
-    if run is None:
-        latest = Run.objects.filter(changes__isnull=False).distinct().order_by("-id")[:5]
-        raise UnknownName("run", str(number), [str(known.pk) for known in latest])
-    if run.status == statuses.RUNNING and run.dry_run is False and not leases.is_dead(run):
-        raise UsageError(f"Run {number} is still at work (process {run.pid} on {run.host}). Wait for it, or end it.")
-    changes = part.of(run)
-    if not changes.exists() and not part.rebuilds(run):
-        refuse_again(run)
-        raise UsageError(f"Run {number} ({run.verb}) changed nothing{part}; there is nothing to undo.")
-    by = _undone_by(run, part)
-    # One that died between its last row and its end is gone on with like any other.
-    if by is not None and by.status != statuses.RUNNING:
-        refuse_again(by)
-        raise UsageError(
-            f"Run {number} was undone{part} by run {by.pk}. To take that back: manage.py integrity undo {by.pk}"
-        )
-    if run.status == statuses.RUNNING:
-        leases.abandon(run)
-    return run
-
-
-def _undone_by(run: Run, part: Part) -> Run | None:
-    """The run that took everything back; None while something is left."""
-    changes = part.of(run)
-    if changes.filter(undone_by=None).exists():
-        return None
-    return part.swapped_back_by(run) if part.rebuilds(run) else changes.latest("id").undone_by
-
-
 class _Undo:
     def __init__(
-        self, run: Run, of: Run, part: Part, report: Report, sample: int, observer: Observer, *, beside_mirror: bool
+        self, run: Run, of: Run, extent: Extent, report: Report, sample: int, observer: Observer, *, beside_mirror: bool
     ) -> None:
         self.beside_mirror = beside_mirror
-        self.run, self.of, self.part, self.report, self.sample, self.observer = run, of, part, report, sample, observer
+        self.run, self.of, self.extent, self.report = run, of, extent, report
+        self.sample, self.observer = sample, observer
         self.connection = connections[DEFAULT_DB_ALIAS]
         self.by_rule = {rule.rule: rule for rule in report.rules}
         self.before: int | None = None
@@ -256,7 +155,7 @@ class _Undo:
 
     def _waiting(self) -> Any:
         """Changes to take back. What this run has met already, restored or in conflict, lies behind it."""
-        waiting = self.part.of(self.of).filter(undone_by=None)
+        waiting = self.extent.of(self.of).filter(undone_by=None)
         return waiting if self.before is None else waiting.filter(id__lt=self.before)
 
     def _batches(self) -> Iterator[list[Change]]:

@@ -17,12 +17,12 @@ from django.utils import timezone
 
 from integrity import events, records, statuses
 from integrity.exceptions import UsageError
+from integrity.extent import Extent, undoable
 from integrity.importing.declarations import Import
 from integrity.keys import Key, Keys, by_label, stored
 from integrity.models import Run
 from integrity.rules.base import Rule
 from integrity.safety import Brake
-from integrity.undo import Part, undoable
 from integrity.workers import queue
 
 CALL = "call"
@@ -82,11 +82,11 @@ def undo(
     reason: str = "",
 ) -> Run:
     """Put the undo of a run off, or of what it wrote for one rule, or for some keys of that."""
-    part = Part(rule, keys)
+    extent = Extent(rule, keys)
     if of.status != statuses.QUEUED:
-        undoable(of.pk, part)
+        undoable(of.pk, extent)
     call = {"rule": rule.label if rule else None}
-    return _put_off(Run.Verb.UNDO, call, of=of, keys=part.stored(), dry_run=dry_run, actor=actor, reason=reason)
+    return _put_off(Run.Verb.UNDO, call, of=of, keys=extent.stored(), dry_run=dry_run, actor=actor, reason=reason)
 
 
 def enforce(
