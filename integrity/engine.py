@@ -14,6 +14,7 @@ from django.utils import timezone
 from psycopg import errors
 
 from integrity import events, records, statuses
+from integrity.alerts.seen import HEALS
 from integrity.changed import Tracked
 from integrity.enforcement.along import models_along, rows_along
 from integrity.exceptions import EngineError, LostRun, UnknownName, UsageError, sentence
@@ -44,6 +45,7 @@ def analyze(
     actor: str | None = None,
     reason: str = "",
     of: Run | None = None,
+    heals: bool = False,
     sample: int = 20,
     observer: Observer | None = None,
 ) -> Report:
@@ -52,7 +54,8 @@ def analyze(
     keys: only these keys, for every rule given or by label; a rule that is not named is looked at whole.
     changed: only at what has changed since the last look; the answer is for the whole table. Raises UsageError for a
     rule that is not tracked.
-    of: the run that this look is a part of. sample: how many findings a report holds per rule.
+    of: the run that this look is a part of. heals: automatic repairs follow at once, so that people are told of what is
+    left after them. sample: how many findings a report holds per rule.
     Records go to the default database; ``using`` may be a standby.
     """
     observer = observer or Observer()
@@ -61,7 +64,13 @@ def analyze(
     if changed:
         _require_tracked(chosen, using)
     run = records.open_run(
-        Run.Verb.ANALYZE, database=using, actor=actor, reason=reason, of=of, keys=stored(chosen, scopes)
+        Run.Verb.ANALYZE,
+        database=using,
+        actor=actor,
+        reason=reason,
+        of=of,
+        keys=stored(chosen, scopes),
+        options={HEALS: True} if heals else {},
     )
     report = Report(run.pk, run.verb)
     observer.begins("analyze", len(chosen))

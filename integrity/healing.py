@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import Model
 
 from integrity import records, statuses
+from integrity.alerts.unhealed import tell_unhealed
 from integrity.enforcement.along import models_along
 from integrity.engine import analyze
 from integrity.exceptions import EngineError, LostRun, RunInProgress, UsageError, sentence
@@ -75,6 +76,7 @@ def heal(found: Report, rules: Iterable[Rule], of: Run, *, observer: Observer | 
         if done.repair is not None:
             report.changes, report.strategy = done.repair.changes, done.repair.rules[0].strategy
             report.status = statuses.worst([report.status, done.status])
+        tell_unhealed(rule)
     return healed
 
 
@@ -88,7 +90,8 @@ def heal_after(
     rules = [rule for rule in registry.reading(models_along(registry, models)) if rule.automatic]
     if not rules:
         return None, []
-    found = analyze(rules, actor=of.actor, reason=f"What run {of.pk} ({of.verb}) wrote concerns it.", of=of)
+    reason = f"What run {of.pk} ({of.verb}) wrote concerns it."
+    found = analyze(rules, actor=of.actor, reason=reason, of=of, heals=True)
     return found, heal(found, rules, of, observer=observer)
 
 

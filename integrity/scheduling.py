@@ -161,6 +161,7 @@ def _carry_out(work: Sequence[Due], run: Run, report: Report, sample: int, obser
             actor=run.actor,
             reason=f"Run {run.pk} looks at {what}.",
             of=run,
+            heals=True,
             sample=sample,
             observer=observer,
         )

@@ -13,6 +13,7 @@ from integrity.alerts.deciding import tell
 from integrity.alerts.models import Alert, AlertState
 from integrity.alerts.seen import Sight
 from integrity.alerts.subjects import Subject, subjects
+from integrity.alerts.unhealed import tell_left
 from integrity.conf import conf
 from integrity.looks import NEVER, Looks, last_looks
 from integrity.overdue import LOOK, SWEEP, Overdue, overdue
@@ -31,6 +32,7 @@ def look_at_clock(now: datetime | None = None) -> Alert | None:
     rules = [rule for rule in registry if schedule_of(rule) is not None or allowed]
     looks = last_looks(rules)
     late = [*overdue(now, rules=rules, looks=looks), *_beyond(allowed, rules, looks, now)]
+    tell_left(now)
     # A message about a rule, and the memory that it was sent, are there both or not at all.
     with transaction.atomic():
         AlertState.objects.exclude(rule__in=declared, database__in=list(connections)).delete()

@@ -24,6 +24,8 @@ class Condition(StrEnum):
     """A scheduled run did not begin."""
     OVERDUE = "overdue"
     """The last full look is longer ago than it may be."""
+    HEALING = "healing"
+    """An automatic repair is about to put right what a look has found; nobody is told before it has ended."""
     AWAITED = "awaited"
     """Declared lately, and not looked at yet; nobody is told."""
 
@@ -37,6 +39,7 @@ class Seen(Enum):
     FAILS_PAST_LIMIT = "more violations than its limit"
     SOME_FAIL = "violations among some keys"
     SOME_PAST_LIMIT = "more violations than its limit among some keys"
+    TO_BE_HEALED = "violations that an automatic repair is about to put right"
     NOT_CHECKED = "a look at everything gave no answer"
     ALL_NOTED = "a full look agrees with what was noted"
     UNNOTICED = "a full look does not"
@@ -53,14 +56,15 @@ class Seen(Enum):
 _C = Condition
 TRANSITIONS: dict[Seen, tuple[set[Condition], set[Condition]]] = {
     # what was seen: what begins, what ends
-    Seen.HOLDS: (set(), {_C.FAILS, _C.GROWN, _C.NOT_CHECKED}),
+    Seen.HOLDS: (set(), {_C.FAILS, _C.GROWN, _C.NOT_CHECKED, _C.HEALING}),
     # Between half of the limit and the limit it stays as it was, or a number that swings around it would tire people.
-    Seen.FAILS_LITTLE: ({_C.FAILS}, {_C.GROWN, _C.NOT_CHECKED}),
-    Seen.FAILS: ({_C.FAILS}, {_C.NOT_CHECKED}),
-    Seen.FAILS_PAST_LIMIT: ({_C.FAILS, _C.GROWN}, {_C.NOT_CHECKED}),
-    # Nothing is proven of the other keys: nothing ends.
-    Seen.SOME_FAIL: ({_C.FAILS}, set()),
-    Seen.SOME_PAST_LIMIT: ({_C.FAILS, _C.GROWN}, set()),
+    Seen.FAILS_LITTLE: ({_C.FAILS}, {_C.GROWN, _C.NOT_CHECKED, _C.HEALING}),
+    Seen.FAILS: ({_C.FAILS}, {_C.NOT_CHECKED, _C.HEALING}),
+    Seen.FAILS_PAST_LIMIT: ({_C.FAILS, _C.GROWN}, {_C.NOT_CHECKED, _C.HEALING}),
+    # Nothing is proven of the other keys: nothing ends but the hope that nobody need be told.
+    Seen.SOME_FAIL: ({_C.FAILS}, {_C.HEALING}),
+    Seen.SOME_PAST_LIMIT: ({_C.FAILS, _C.GROWN}, {_C.HEALING}),
+    Seen.TO_BE_HEALED: ({_C.HEALING}, set()),
     # Nobody knows better than before: a rule that failed goes on failing.
     Seen.NOT_CHECKED: ({_C.NOT_CHECKED}, set()),
     Seen.ALL_NOTED: (set(), {_C.UNNOTICED}),
@@ -86,6 +90,7 @@ EVENTS: dict[Turn, str] = {
     (_C.MISSED, BEGINS): "missed",
     (_C.OVERDUE, BEGINS): "overdue",
     (_C.FAILS, ENDS): "recovers",
+    (_C.HEALING, ENDS): "healed",
     (_C.NOT_CHECKED, ENDS): "checked_again",
     (_C.UNNOTICED, ENDS): "noted_again",
     (_C.NOT_IMPORTED, ENDS): "imported_again",
@@ -110,8 +115,8 @@ def turns(seen: Iterable[Seen], now: Collection[Condition]) -> list[Turn]:
 def events(changed: Collection[Turn]) -> list[str]:
     """What is told of changes of one rule, the worst first: one that says another is told alone."""
     says = {
-        (_C.FAILS, BEGINS): {(_C.GROWN, BEGINS), (_C.NOT_CHECKED, ENDS)},
-        (_C.FAILS, ENDS): {(_C.NOT_CHECKED, ENDS)},
+        (_C.FAILS, BEGINS): {(_C.GROWN, BEGINS), (_C.NOT_CHECKED, ENDS), (_C.HEALING, ENDS)},
+        (_C.FAILS, ENDS): {(_C.NOT_CHECKED, ENDS), (_C.HEALING, ENDS)},
         (_C.GROWN, BEGINS): {(_C.NOT_CHECKED, ENDS)},
     }
     said = {other for turn in changed for other in says.get(turn, ())}

@@ -11,11 +11,14 @@ from django.utils import timezone
 
 from integrity import statuses
 from integrity.alerts.channels import channels
-from integrity.alerts.conditions import BEGINS, EVENTS, Condition, Turn, events, turns
+from integrity.alerts.conditions import BEGINS, ENDS, EVENTS, Condition, Turn, events, turns
 from integrity.alerts.models import Alert, AlertDelivery, AlertState
 from integrity.alerts.seen import Sight, sights
+from integrity.alerts.subjects import PAST
 from integrity.conf import conf
 from integrity.models import Result, Run
+
+HEALED = EVENTS[Condition.HEALING, ENDS]
 
 
 def note(run: Run) -> Alert | None:
@@ -36,7 +39,11 @@ def tell(found: Iterable[Sight], *, database: str = DEFAULT_DB_ALIAS, run: Run |
         label = sight.subject.label
         mine = {what: state for (rule, what), state in states.items() if rule == label}
         changed = [t for t in turns(sight.seen, mine) if _moves(t, sight, database, now, run, mine)]
-        told += [_event(event, sight, database, mine) for event in events(changed)]
+        told += [
+            _healed(sight, database, mine, run) if event == HEALED else _event(event, sight, database, mine)
+            for event in events(changed)
+            if event != HEALED or _is_worth_a_word(sight, mine, run)
+        ]
     return _write(told, run, now) if told else None
 
 
@@ -60,6 +67,32 @@ def _moves(
         return made
     mine[what].delete()
     return True
+
+
+def _is_worth_a_word(sight: Sight, mine: dict[Condition, AlertState], run: Run | None) -> bool:
+    """Only a repair heals; and what has a limit is told of when that was passed."""
+    if run is None or run.verb != Run.Verb.REPAIR:
+        return False
+    found = _found(sight, mine)
+    return sight.subject.alert_above is None or (
+        found is not None and sight.subject.measure(found.violations or 0, found.checked) == PAST
+    )
+
+
+def _healed(sight: Sight, database: str, mine: dict[Condition, AlertState], run: Run | None) -> dict[str, Any]:
+    """Nothing is left to be done about it: a notice."""
+    found = _found(sight, mine)
+    return _event(HEALED, sight, database, mine) | {
+        "severity": "info",
+        "violations": found.violations if found else None,
+        "checked": found.checked if found else None,
+        "command": f"manage.py integrity undo {run.pk}" if run else "",
+    }
+
+
+def _found(sight: Sight, mine: dict[Condition, AlertState]) -> Result | None:
+    """What the look had found after which the repair began."""
+    return Result.objects.filter(run=mine[Condition.HEALING].run_id, rule=sight.subject.label).first()
 
 
 def _event(event: str, sight: Sight, database: str, mine: dict[Condition, AlertState]) -> dict[str, Any]:

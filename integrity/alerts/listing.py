@@ -15,7 +15,7 @@ from integrity.alerts.subjects import subjects
 def states() -> list[AlertState]:
     """The conditions that hold now, of what is declared."""
     known = subjects()
-    held = AlertState.objects.exclude(what=Condition.AWAITED)
+    held = AlertState.objects.exclude(what__in=[Condition.AWAITED, Condition.HEALING])
     return [state for state in held if state.rule in known]
 
 

@@ -32,6 +32,7 @@ WORDS = {
     "missed": ("missed its scheduled look", "missed their scheduled looks"),
     "overdue": ("is overdue for a full look", "are overdue for a full look"),
     "recovers": ("recovers", "recover"),
+    "healed": ("was healed", "were healed"),
     "checked_again": ("is checked again", "are checked again"),
     "noted_again": ("is noted in full again", "are noted in full again"),
     "imported_again": ("is imported again", "are imported again"),
@@ -90,6 +91,7 @@ def details(event: Event) -> list[str]:
         _history(event),
         f"Severity: {event['severity']}{owner}" if bad else "",
         f"Look: {event['command']}" if bad and event["command"] else "",
+        f"To take it back: {event['command']}" if event["event"] == "healed" else "",
     ]
     return [line for line in told if line]
 
@@ -160,11 +162,18 @@ def _more(event: Event) -> str:
         if event["retired"]:
             return ": its table is gone, as it was declared to be."
         return f": none of {event['checked']:,} breaks it." if event["checked"] is not None else ": nothing breaks it."
+    if kind == "healed":
+        return f": {_violations(event)} repaired automatically."
     if kind == "checked_again":
         return f": {_still(event)}."
     if kind == TEST:
         return ": this message is only a test of the way to you."
     return f": {event['error'].rstrip('.')}." if event["error"] else "."
+
+
+def _violations(event: Event) -> str:
+    number = event["violations"]
+    return "1 violation was" if number == 1 else f"{number:,} violations were" if number else "violations were"
 
 
 def _breaks(event: Event) -> str:
@@ -182,6 +191,8 @@ def _history(event: Event) -> str:
     kind = event["event"]
     if kind == "starts_failing":
         return f"Last found right: {_time(event['last_held'])}" if event["last_held"] else "Never found right before"
+    if kind == "healed":
+        return ""
     if kind in GOOD:
         ended = {"recovers": "It had failed", "checked_again": "It was not checked"}.get(kind, "That was so")
         return f"{ended} since {_time(event['since'])}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from integrity import statuses
-from integrity.alerts.conditions import Seen
+from integrity.alerts.conditions import Condition, Seen
+from integrity.alerts.models import AlertState
 from integrity.alerts.subjects import FAR_BELOW, PAST, Subject, subjects
 from integrity.models import Result, Run
+from integrity.registry import registry
 
 _ANSWERED = (statuses.CLEAN, statuses.VIOLATED, statuses.RETIRED)
 
@@ -26,8 +28,15 @@ class Sight:
     retired: bool = False
 
 
-def sights(run: Run) -> list[Sight]:
-    """What a run that has ended says. A dry run, and a verb that looks past accepted exceptions, say nothing."""
+HEALS = "heals"
+"""In the options of a look: automatic repairs follow it at once."""
+
+
+def sights(run: Run, *, ended: bool = False) -> list[Sight]:
+    """What a run that has ended says. A dry run, and a verb that looks past accepted exceptions, say nothing.
+
+    ended: so have the automatic repairs after it.
+    """
     if run.dry_run:
         return []
     if run.verb == Run.Verb.IMPORT:
@@ -35,14 +44,26 @@ def sights(run: Run) -> list[Sight]:
     if run.verb not in (Run.Verb.ANALYZE, Run.Verb.REPAIR, Run.Verb.VERIFY, Run.Verb.UNDO):
         return []
     known = subjects()
-    return [_sight(run, result, known[result.rule]) for result in run.results.all() if result.rule in known]
+    found = {result.rule: result for result in run.results.all() if result.rule in known}
+    healing = _healing(run, found) if run.options.get(HEALS) and not ended else set()
+    return [_sight(run, result, known[label], heals=label in healing) for label, result in found.items()]
 
 
-def _sight(run: Run, result: Result, subject: Subject) -> Sight:
+def _healing(run: Run, found: Mapping[str, Result]) -> set[str]:
+    """The rules that a repair is about to put right, and that nobody has been told of as failing."""
+    wrong = {label for label, result in found.items() if result.status == statuses.VIOLATED}
+    wrong &= {rule.label for rule in registry if rule.automatic}
+    failing = AlertState.objects.filter(rule__in=wrong, database=run.database, what=Condition.FAILS)
+    return wrong - set(failing.values_list("rule", flat=True)) if wrong else set()
+
+
+def _sight(run: Run, result: Result, subject: Subject, *, heals: bool) -> Sight:
     retired = result.status == statuses.RETIRED
     whole = _answers_for_all(run, result)
     of = result.checked if whole and result.changed is None else None
     seen = list(_of_all(result, subject, of) if whole else _of_some(result, subject))
+    if heals:
+        seen = [Seen.TO_BE_HEALED, *(one for one in seen if one in (Seen.UNNOTICED, Seen.ALL_NOTED))]
     return Sight(subject, seen, result.violations, of, result.error, retired)
 
 

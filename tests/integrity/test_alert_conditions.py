@@ -50,6 +50,15 @@ MOVES = [
     ("fails grown not_checked", Seen.SOME_FAIL, "fails grown not_checked", ""),
     ("fails grown not_checked", Seen.SOME_PAST_LIMIT, "fails grown not_checked", ""),
     ("fails grown not_checked", Seen.NOT_CHECKED, "fails grown not_checked", ""),
+    ("", Seen.TO_BE_HEALED, "healing", ""),
+    ("healing", Seen.TO_BE_HEALED, "healing", ""),
+    ("healing", Seen.HOLDS, "", "healed"),
+    ("healing", Seen.FAILS, "fails", "starts_failing"),
+    ("healing", Seen.FAILS_LITTLE, "fails", "starts_failing"),
+    ("healing", Seen.FAILS_PAST_LIMIT, "fails grown", "starts_failing"),
+    ("healing", Seen.SOME_FAIL, "fails", "starts_failing"),
+    ("healing", Seen.SOME_PAST_LIMIT, "fails grown", "starts_failing"),
+    ("healing", Seen.NOT_CHECKED, "healing not_checked", "not_checked"),
     ("", Seen.UNNOTICED, "unnoticed", "unnoticed"),
     ("unnoticed", Seen.UNNOTICED, "unnoticed", ""),
     ("unnoticed", Seen.ALL_NOTED, "", "noted_again"),
@@ -96,7 +105,7 @@ def test_every_move_of_what_a_rule_can_be_is_tested():
 
 
 def test_whatever_begins_is_told_and_whatever_people_were_told_of_ends_with_a_word():
-    silent = {(GROWN, ENDS), (Condition.AWAITED, BEGINS), (Condition.AWAITED, ENDS)}
+    silent = {(GROWN, ENDS), (Condition.HEALING, BEGINS), (Condition.AWAITED, BEGINS), (Condition.AWAITED, ENDS)}
     assert EVENTS.keys() == {(what, how) for what in Condition for how in (BEGINS, ENDS)} - silent
 
 

@@ -7,6 +7,11 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from integrity import Automatic, Derived, KeepOne, Rebuild, Trim, Unique
+from integrity.alerts.clock import look_at_clock
+from integrity.alerts.listing import states
+from integrity.alerts.messages import Message, text
+from integrity.alerts.models import Alert, AlertState
+from integrity.engine import analyze
 from integrity.exceptions import UsageError
 from integrity.healing import ACTOR, resume
 from integrity.health import recorded_health
@@ -88,6 +93,56 @@ def test_the_run_says_that_it_was_automatic_what_led_to_it_and_can_be_taken_back
     assert f"manage.py integrity undo {run.pk}" in done.report.rules[0].notes[0]
     assert undo(run.pk).changes == 3
     assert wrong() == 3
+
+
+# What people are told
+
+
+def told():
+    return [(event["event"], event["severity"], event["violations"]) for a in Alert.objects.all() for event in a.events]
+
+
+def test_what_is_healed_at_once_is_one_notice_that_says_how_to_take_it_back(rule):
+    broken(rule)
+    assert told() == [("healed", "info", 3)]
+    alert = Alert.objects.get()
+    message = Message.of("", alert.pk, alert.at, alert.events, alert.run)
+    assert f"{rule.label} was healed: 3 violations were repaired automatically." in text(message)
+    assert f"To take it back: manage.py integrity undo {repairs().get().pk}" in text(message)
+    run_now([rule])
+    assert (told(), states()) == ([("healed", "info", 3)], [])
+
+
+@pytest.mark.parametrize(("limit", "events"), [("50%", []), (2, [("healed", "info", 3)])])
+def test_what_has_a_limit_is_told_of_when_that_was_passed(rule, limit, events):
+    rule.alert_above = limit
+    broken(rule)
+    assert told() == events
+
+
+def test_what_is_not_healed_is_told_once_as_failing(rule):
+    rule.automatic = Automatic("recompute", rows=2)
+    broken(rule)
+    assert told() == [("starts_failing", "error", 3)]
+    broken(rule)
+    assert len(told()) == 1
+
+
+def test_what_people_know_to_fail_recovers_by_its_repair(rule):
+    execute(BREAK)
+    analyze([rule])
+    run_now([rule])
+    assert [event for event, _, _ in told()] == ["recovers", "starts_failing"]
+
+
+def test_a_repair_that_died_is_told_of_by_the_clock(rule):
+    execute(BREAK)
+    analyze([rule], heals=True)
+    look_at_clock()
+    assert told() == []
+    AlertState.objects.update(since=timezone.now() - datetime.timedelta(hours=1))
+    look_at_clock()
+    assert ("starts_failing", "error", 3) in told()
 
 
 def test_a_look_that_nobody_scheduled_repairs_nothing(rule):
