@@ -60,15 +60,17 @@ class Kept:
         return run(
             connection,
             compose(
-                # EXCEPT reads the table once; an anti-join may look it through for each row, while it grows.
+                # EXCEPT reads the table once; an anti-join may look it through for each row, while it grows. In the order
+                # of an index that begins with the row, as one that keeps keys apart does, it grows at its end.
                 "INSERT INTO {table} ({columns}) SELECT {kept}{values} FROM"
-                " (SELECT * FROM ({rows}) AS n EXCEPT SELECT {known} FROM {table} AS k) AS r",
+                " (SELECT * FROM ({rows}) AS n EXCEPT SELECT {known} FROM {table} AS k) AS r ORDER BY {row}",
                 table=name(self.model._meta.db_table),
                 columns=names([*self.columns, *defaults]),
                 kept=names(self.columns, of="r"),
                 values=joined("", (compose(", {v}", v=value(held)) for held in defaults.values())),
                 rows=rows,
                 known=names(self.columns, of="k"),
+                row=name("r", self.columns[0]),
             ),
         )
 

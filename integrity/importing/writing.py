@@ -172,10 +172,10 @@ class Writer:
     def _change(self, planned: Statement) -> int:
         # Not all columns: what no row changes need neither be checked nor fire a trigger.
         sets = {column: compose("p.{new}", new=name(f"new__{column}")) for column in self.changed}
-        return self.update(planned, sets | self._constants(self._stamps()), self.diff.sets)
+        return self.update(planned, sets | self._constants(self._stamps()), self.diff.sets, few=True)
 
     def _mark(self, planned: Statement) -> int:
-        return self.update(planned, self._constants(self.diff.gone | self._stamps()), list(self.diff.gone))
+        return self.update(planned, self._constants(self.diff.gone | self._stamps()), list(self.diff.gone), few=True)
 
     def _stamps(self) -> dict[str, Any]:
         return filling.stamps(self.model, self.diff.sets, self.connection)
@@ -183,19 +183,28 @@ class Writer:
     def _constants(self, held: Mapping[str, Any]) -> dict[str, Statement]:
         return {c: compose("{v}::{type}", v=value(v), type=self.types[c]) for c, v in held.items()}
 
-    def update(self, planned: Statement, sets: Mapping[str, Statement], compared: Sequence[str]) -> int:
-        """Set columns of rows that still have the compared values, and journal them. How many."""
+    def update(
+        self, planned: Statement, sets: Mapping[str, Statement], compared: Sequence[str], *, few: bool = False
+    ) -> int:
+        """Set columns of rows that still have the compared values, and journal them. How many.
+
+        few: of a table of many; the planner would rather read all of it, for each batch anew.
+        """
         parts: dict[str, Part] = {"table": name(self.model._meta.db_table), "pk": name(self.pk)}
         parts["row"] = name(f"row__{self.pk}")
-        seen = Statement("")
+        seen = by_index = Statement("")
+        if few:
+            by_index = compose(" AND t.{pk} = ANY(ARRAY(SELECT p.{row} FROM ({p}) AS p))", p=planned, **parts)
         if self.connection.pg_version < _RETURNS_OLD:
             seen = compose("JOIN {table} AS old ON old.{pk} = p.{row}", **parts)
         done = compose(
-            "UPDATE {table} AS t SET {sets} FROM ({planned}) AS p {seen} WHERE t.{pk} = p.{row} AND {unmoved}"
+            "UPDATE {table} AS t SET {sets} FROM ({planned}) AS p {seen}"
+            " WHERE t.{pk} = p.{row}{by_index} AND {unmoved}"
             " RETURNING {key} AS key, {before} AS before, {after} AS after",
             sets=joined(", ", (compose("{c} = {v}", c=name(c), v=v) for c, v in sets.items())),
             planned=planned,
             seen=seen,
+            by_index=by_index,
             unmoved=joined(
                 " AND ",
                 (compose("t.{c} IS NOT DISTINCT FROM p.{o}", c=name(c), o=name(f"old__{c}")) for c in compared),

@@ -23,24 +23,25 @@ EMPTY = """
 STAGED = """
     CREATE TEMP TABLE staged (club text, series text, league text, name text, alias text, id text) ON COMMIT DROP
 """
+# One full join finds what is new, other and gone: nothing is joined to a table that this transaction has just filled,
+# of which the planner knows nothing, and a full join is never done row by row.
 WRITE = """
-    ANALYZE staged;
+    ANALYZE staged (club, series, league);
+    ANALYZE teams_league, teams_club, teams_series;
     CREATE TEMP TABLE diff ON COMMIT DROP AS
-    SELECT t.id AS team, c.id AS club, e.id AS series, l.id AS league, s.name, COALESCE(s.alias, '') AS alias, s.id
-    FROM staged s JOIN teams_club c ON c.name = s.club JOIN teams_series e ON e.name = s.series
-    JOIN teams_league l ON l.league_id = s.league
-    LEFT JOIN teams_team t ON t.club_id = c.id AND t.series_id = e.id AND t.league_id = l.id
-    WHERE t.id IS NULL OR (t.name, t.alias, t.external_id, t.is_active) IS DISTINCT FROM
-        (s.name, COALESCE(s.alias, ''), s.id, true);
-    ANALYZE diff;
+    SELECT t.id AS team, f.club IS NULL AS gone, f.*
+    FROM (SELECT c.id AS club, e.id AS series, l.id AS league, s.name, COALESCE(s.alias, '') AS alias, s.id
+          FROM staged s JOIN teams_club c ON c.name = s.club JOIN teams_series e ON e.name = s.series
+          JOIN teams_league l ON l.league_id = s.league) f
+    FULL JOIN teams_team t ON t.club_id = f.club AND t.series_id = f.series AND t.league_id = f.league
+    WHERE CASE WHEN f.club IS NULL THEN t.is_active ELSE t.id IS NULL
+               OR (t.name, t.alias, t.external_id, t.is_active) IS DISTINCT FROM (f.name, f.alias, f.id, true) END;
+    ANALYZE diff (team, gone);
+    UPDATE teams_team t SET is_active = false FROM diff d WHERE d.team = t.id AND d.gone;
     UPDATE teams_team t SET name = d.name, alias = d.alias, external_id = d.id, is_active = true
-    FROM diff d WHERE d.team = t.id;
+    FROM diff d WHERE d.team = t.id AND NOT d.gone;
     INSERT INTO teams_team (club_id, series_id, league_id, name, alias, external_id, is_active)
-    SELECT club, series, league, name, alias, id, true FROM diff WHERE team IS NULL;
-    UPDATE teams_team t SET is_active = false WHERE is_active AND NOT EXISTS (
-        SELECT FROM staged s JOIN teams_club c ON c.name = s.club JOIN teams_series e ON e.name = s.series
-        JOIN teams_league l ON l.league_id = s.league
-        WHERE t.club_id = c.id AND t.series_id = e.id AND t.league_id = l.id)
+    SELECT club, series, league, name, alias, id, true FROM diff WHERE team IS NULL
 """
 PARENTS = """
     INSERT INTO teams_league (league_id, name) SELECT 'L' || i, 'League ' || i FROM generate_series(1, %s) i
