@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import PurePath
 
 from django.db import models
 from django.db.models import Q, Value
@@ -384,7 +385,7 @@ class RejectedRow(models.Model):
         ordering = ["id"]
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.reason}"
+        return f"{PurePath(self.file).name}, line {self.line}: {self.reason}"
 
 
 class Snapshot(models.Model):

@@ -117,8 +117,8 @@ class ImportAdmin(Page):
             is_open=run.status in (statuses.QUEUED, statuses.RUNNING),
             only=run.options.get("only"),
             numbers=NUMBERS,
-            feeds=[_feed(feed) for feed in found],
-            totals=[figure(number) for number in counts(found).values()] if len(found) > 1 else None,
+            feeds=[_feed(feed, told=without_folder(run.error)) for feed in found],
+            totals=[(name, figure(number)) for name, number in counts(found).items()] if len(found) > 1 else None,
             snapshots=[_snapshot(one) for one in run.snapshots.all()],
             gates=[_gate(label) for label in gates(run)],
             rejected=[rejected_object(row) for row in page],
@@ -138,14 +138,15 @@ def _lasted(run: ImportRun) -> str | None:
     return None if lasted is None else lasting(lasted)
 
 
-def _feed(feed: dict[str, Any]) -> dict[str, Any]:
+def _feed(feed: dict[str, Any], told: str) -> dict[str, Any]:
+    """told: what the page says of the import as a whole, which needs no repeating."""
     return {
         "label": feed["feed"],
         "status": badge(feed["status"]),
         "rows": figure(feed["rows"]),
         "numbers": [(name, figure(feed[name])) for name in NUMBERS],
         "fields": [(name, figure(number)) for name, number in feed["fields"].items()],
-        "error": feed["error"],
+        "error": None if feed["error"] == told else feed["error"],
     }
 
 

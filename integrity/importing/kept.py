@@ -60,8 +60,8 @@ class Kept:
         return run(
             connection,
             compose(
-                # EXCEPT reads the table once; an anti-join may look it through for each row, while it grows. In the order
-                # of an index that begins with the row, as one that keeps keys apart does, it grows at its end.
+                # EXCEPT reads the table once; an anti-join may look it through for each row, while it grows. In order
+                # of the index that begins with the row, where there is one, that grows at its end.
                 "INSERT INTO {table} ({columns}) SELECT {kept}{values} FROM"
                 " (SELECT * FROM ({rows}) AS n EXCEPT SELECT {known} FROM {table} AS k) AS r ORDER BY {row}",
                 table=name(self.model._meta.db_table),

@@ -62,7 +62,8 @@ class Diff:
     """A temporary table of the rows to write.
 
     op; nr; seq; row__<pk>; new__<column> and old__<column> of each compared column; lost__<column> where a reference
-    leads nowhere and many__<column> where it leads to several rows; renamed.
+    leads nowhere and many__<column> where it leads to several rows; renamed; present, the same in each row: how many
+    rows of the table had not vanished before.
     """
 
     def __init__(self, staged: Staged, only: str | None) -> None:
@@ -160,7 +161,8 @@ class Diff:
             compose(
                 "CREATE TEMP TABLE {diff} ON COMMIT DROP AS"
                 " SELECT CASE WHEN s.nr IS NULL THEN 'vanish' WHEN t.{pk} IS NULL THEN 'insert' ELSE 'update' END"
-                " AS op, s.nr, row_number() OVER (ORDER BY s.nr, t.{pk}) AS seq, false AS renamed, {columns}"
+                " AS op, s.nr, row_number() OVER (ORDER BY s.nr, t.{pk}) AS seq, false AS renamed,"
+                " (SELECT count(*) FROM ({target}) AS t WHERE {present}) AS present, {columns}"
                 " FROM ({staged}) AS s FULL JOIN ({target}) AS t ON {same}"
                 " WHERE (s.nr IS NULL AND {present}) OR (NOT s.bad AND (t.{pk} IS NULL OR {differs}))",
                 diff=name(self.table),
@@ -197,12 +199,12 @@ class Diff:
             by += [f"new__{column}", f"old__{column}"]
         run(self.connection, compose("ANALYZE {d} ({by})", d=self.relation, by=names(dict.fromkeys(by))))
 
-    def present(self, alias: str) -> Statement:
+    def present(self, alias: str, prefix: str = "") -> Statement:
         """A row of the table that has not been marked as vanished before."""
         if not self.gone:
             return Statement("false")
         marks = [
-            compose("{t}.{c} IS DISTINCT FROM {v}", t=name(alias), c=name(c), v=value(held))
+            compose("{c} IS DISTINCT FROM {v}", c=name(alias, f"{prefix}{c}"), v=value(held))
             for c, held in self.gone.items()
         ]
         return compose("({marks})", marks=joined(" OR ", marks))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from integrity.importing.columns import Column
 from integrity.importing.lookup import typed
 from integrity.importing.matching import Diff, Survey
 from integrity.importing.rejects import Reject
 from integrity.importing.staging import LINE
-from integrity.statement import Part, Statement, compose, fetch, joined, name, value
+from integrity.keys import pk_columns
+from integrity.statement import Part, Statement, as_statement, compose, fetch, joined, name, value
 
 
 def set_aside(diff: Diff, survey: Survey) -> bool:
     """Take such rows out of the difference, and reject them. Whether there were any. Raises TooManyRejected."""
-    repeated = bool(survey.inserts or survey.updates) and _has_repeated(diff)
+    repeated = bool(survey.inserts or survey.updates) and not _adds_up(diff, survey)
+    repeated = repeated and _has_repeated(diff.connection, diff.staged.relation, _keys(diff))
     if survey.unclear:
         _reject_flagged(diff)
     if repeated:
@@ -37,15 +40,44 @@ def _reject_flagged(diff: Diff) -> None:
             )
 
 
-def _has_repeated(diff: Diff) -> bool:
-    """Whether any key of the feed seems to occur twice. A hash is grouped much faster than the texts themselves."""
-    found = fetch(
+def _adds_up(diff: Diff, survey: Survey) -> bool:
+    """Whether the numbers alone tell that no key occurs twice: to group all of a feed by its keys takes far longer.
+
+    Then as many rows of the feed have met one of the table as rows of the table have met one of the feed: those that
+    were present and have not gone, and those that are back. Of the latter only those that differ are known; were there
+    more, or were rows rejected, the numbers would not meet.
+    """
+    if not diff.gone or diff.staged.rejects.count(diff.feed.label):
+        return False
+    met = fetch(
         diff.connection,
         compose(
-            "SELECT FROM {staged} AS s WHERE NOT bad GROUP BY hash_record_extended(ROW({keys}), 0)"
+            "SELECT max(d.present) AS present, count(*) FILTER (WHERE op = 'update' AND NOT {present}) AS back,"
+            " count(DISTINCT {row}) FILTER (WHERE op = 'update') AS apart FROM {d} AS d",
+            present=diff.present("d", "old__"),
+            row=name("d", f"row__{pk_columns(diff.model)[0]}"),
+            d=diff.relation,
+        ),
+    )[0]
+    if (
+        met["apart"] != survey.updates
+        or diff.staged.count - survey.inserts != met["present"] - survey.vanishes + met["back"]
+    ):
+        return False
+    new = [as_statement(name("s", f"new__{part.column}")) for part in diff.feed.key_parts]
+    inserts = compose("SELECT *, false AS bad FROM {d} WHERE op = 'insert'", d=diff.relation)
+    return not (survey.inserts and _has_repeated(diff.connection, compose("({i})", i=inserts), new))
+
+
+def _has_repeated(connection: Any, rows: Statement, keys: Iterable[Statement]) -> bool:
+    """Whether any key of rows ``s`` seems to occur twice. A hash is grouped much faster than the texts themselves."""
+    found = fetch(
+        connection,
+        compose(
+            "SELECT FROM {rows} AS s WHERE NOT bad GROUP BY hash_record_extended(ROW({keys}), 0)"
             " HAVING count(*) > 1 LIMIT 1",
-            keys=joined(", ", _keys(diff)),
-            staged=diff.staged.relation,
+            keys=joined(", ", keys),
+            rows=rows,
         ),
     )
     return bool(found)

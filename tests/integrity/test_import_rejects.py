@@ -77,6 +77,25 @@ def test_a_repetition_of_which_one_says_what_is_stored_is_rejected_too():
     assert Squad.objects.get(name="Oaks").alias == "A"
 
 
+@pytest.mark.parametrize(
+    ("others", "wanted"),
+    [
+        pytest.param([squad(name="Elms")], {}, id="one has gone"),
+        pytest.param([squad(name="Elms"), squad(name="Gone")], {}, id="one has gone and one is back"),
+        pytest.param([squad(name="Elms"), squad(name="New")], {}, id="one has gone and one is new"),
+        pytest.param([squad(name="Elms"), squad(name="Pines", rating="much")], {}, id="another one is rejected"),
+        pytest.param([squad(name="Elms"), squad(name="Gone")], {"returned": {}}, id="one is back and not marked so"),
+        pytest.param([squad(name="Elms")], {"vanished": "keep"}, id="none is ever marked as gone"),
+    ],
+)
+def test_a_repetition_is_rejected_whatever_becomes_of_the_others(others, wanted):
+    imported(squad(alias="A"), squad(name="Elms"), squad(name="Pines"), squad(name="Gone"))
+    imported(squad(alias="A"), squad(name="Elms"), squad(name="Pines"))
+    report = imported(squad(alias="A"), *others, squad(alias="B"), wanted=nightly(squads=wanted))
+    assert [r.line for r in report.rejects if "same key" in r.reason] == [len(others) + 2]
+    assert Squad.objects.get(name="Oaks").alias == "A"
+
+
 def test_a_number_that_two_rows_have_rejects_the_second():
     report = imported(squad(id=1), squad(name="Elms", id=1))
     assert counts(report) == (1, 0, 0, 0, 1)
