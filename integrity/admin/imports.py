@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from django.contrib import admin
@@ -121,7 +122,7 @@ class ImportAdmin(Page):
             totals=[(name, figure(number)) for name, number in counts(found).items()] if len(found) > 1 else None,
             snapshots=[_snapshot(one) for one in run.snapshots.all()],
             gates=[_gate(label) for label in gates(run)],
-            rejected=[rejected_object(row) for row in page],
+            rejected=[rejected_object(row) | {"file": PurePath(row.file).name} for row in page],
             rejected_page=page,
             rejected_told=counted(rejected.count, "problem"),
             followed_by=[

@@ -163,6 +163,7 @@ class _Work:
             models = {feed.model for feed in self.wanted.feeds}
             self.report.look, self.report.healed = heal_after(models, self.run, observer=self.observer)
         except (DatabaseError, EngineError) as error:
+            self._replace_broken()
             self.report.rules[0].notes.append(f"What it has led to could not be looked at: {sentence(error)}")
         self.report.rules[0].notes += [f"{one.rule.label}: {one.told}" for one in self.report.healed]
 
@@ -219,10 +220,14 @@ class _Work:
         self.run.options["gates"] = self.report.gates
         self.run.save(update_fields=["options"])
 
-    def _fail(self, error: Exception, told: str, rejects: Path | None) -> None:
-        """Nothing of it was kept; why is written down."""
+    def _replace_broken(self) -> None:
+        """A connection that broke is opened anew by whoever asks next; not one in a test's own transaction."""
         if not self.connection.in_atomic_block:
             self.connection.close_if_unusable_or_obsolete()
+
+    def _fail(self, error: Exception, told: str, rejects: Path | None) -> None:
+        """Nothing of it was kept; why is written down."""
+        self._replace_broken()
         self.run.refresh_from_db()
         if self.run.status != statuses.RUNNING:
             # The connection was lost after the commit: it is complete, and said to be so.

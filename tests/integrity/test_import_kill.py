@@ -59,24 +59,36 @@ def test_a_killed_import_has_done_nothing_or_all_and_can_be_repeated(step, time,
     assert outcome() == right
 
 
-@pytest.mark.parametrize(("step", "time"), [("locked", 1), ("compared", 2), ("batch", 3), ("recorded", 1)])
-def test_an_import_whose_backend_is_terminated_has_done_nothing_and_says_so(step, time):
+def test_an_import_whose_backend_is_terminated_at_any_step_has_done_nothing_and_says_so():
     before = before_tonight()
-
-    class Terminating(Observer):
-        seen = 0
-
-        def reaches(self, reached):
-            self.seen += reached == step
-            if reached == step and self.seen == time:
-                with Other() as other:
-                    other.terminate(backend())
-
-    report = tonight(observer=Terminating())
-    assert (report.status, report.exit_code, report.changes) == ("failed", 3, 0)
-    assert everything() == before
-    assert Run.objects.get(pk=report.run).status == "failed"
+    for step, time in TIMES[:-1]:
+        report = tonight(observer=Terminating(step, time))
+        assert (step, report.status, report.exit_code, report.changes) == (step, "failed", 3, 0)
+        assert everything() == before
+        assert Run.objects.get(pk=report.run).status == "failed"
     assert tonight().status == "clean"
+
+
+def test_an_import_whose_backend_is_terminated_after_its_commit_is_complete(uninterrupted):
+    right = expected(uninterrupted)
+    before_tonight()
+    report = tonight(observer=Terminating("committed", 1))
+    assert (report.status, report.changes) == ("clean", 9)
+    assert (Run.objects.get(pk=report.run).status, outcome()) == ("clean", right)
+
+
+class Terminating(Observer):
+    """Somebody ends the backend when a step is reached for the so-manieth time."""
+
+    def __init__(self, step, time):
+        super().__init__()
+        self.step, self.left = step, time
+
+    def reaches(self, reached):
+        self.left -= reached == self.step
+        if reached == self.step and self.left == 0:
+            with Other() as other:
+                other.terminate(backend())
 
 
 def backend():
