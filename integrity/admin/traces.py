@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from integrity.admin.base import Page, badge, figure, run_link, when
 from integrity.models import Decision, RejectedRow, Severed, Snapshot
@@ -79,7 +81,7 @@ class SnapshotAdmin(OfRun):
 class RejectedRowAdmin(OfRun):
     """Why an import left a row out."""
 
-    list_display = ("reason", "feed", "field", "value_told", "file", "line", "run_told")
+    list_display = ("reason", "feed", "field", "value_in_short", "file_name", "line", "run_told")
     list_filter = ("feed",)
     search_fields = ("=run__pk", "field", "reason", "file")
     ordering = ("-pk",)
@@ -88,7 +90,15 @@ class RejectedRowAdmin(OfRun):
 
     @admin.display(description="value")
     def value_told(self, one: RejectedRow) -> str:
-        return "-" if one.value is None else one.value[:200]
+        return "-" if one.value is None else one.value
+
+    @admin.display(description="value")
+    def value_in_short(self, one: RejectedRow) -> str:
+        return Truncator(self.value_told(one)).chars(50)
+
+    @admin.display(description="file", ordering="file")
+    def file_name(self, one: RejectedRow) -> str:
+        return PurePath(one.file).name
 
 
 @admin.register(Severed)

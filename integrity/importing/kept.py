@@ -57,22 +57,25 @@ class Kept:
             str(field.column): field.get_db_prep_save(field.get_default(), connection)
             for field in unplanned(self.model, self.columns)
         }
-        return run(
+        # Of an empty table the planner expects that it stays so, and looks it through for each row, while it grows.
+        run(connection, Statement("SET LOCAL enable_nestloop = off"))
+        added = run(
             connection,
             compose(
-                # EXCEPT reads the table once; an anti-join may look it through for each row, while it grows. In order
-                # of the index that begins with the row, where there is one, that grows at its end.
-                "INSERT INTO {table} ({columns}) SELECT {kept}{values} FROM"
-                " (SELECT * FROM ({rows}) AS n EXCEPT SELECT {known} FROM {table} AS k) AS r ORDER BY {row}",
+                # In the order of the index that begins with the row, where there is one, that grows at its end.
+                "INSERT INTO {table} ({columns}) SELECT {kept}{values} FROM ({rows}) AS r"
+                " WHERE NOT EXISTS (SELECT FROM {table} AS k WHERE {same}) ORDER BY {row}",
                 table=name(self.model._meta.db_table),
                 columns=names([*self.columns, *defaults]),
                 kept=names(self.columns, of="r"),
                 values=joined("", (compose(", {v}", v=value(held)) for held in defaults.values())),
                 rows=rows,
-                known=names(self.columns, of="k"),
+                same=self._same(),
                 row=name("r", self.columns[0]),
             ),
         )
+        run(connection, Statement("SET LOCAL enable_nestloop TO DEFAULT"))
+        return added
 
     def known(self, rows: Statement) -> Statement:
         """A SELECT of how many of the rows have their key kept."""

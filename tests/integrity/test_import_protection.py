@@ -3,12 +3,12 @@
 import pytest
 
 from integrity import References, Unique
-from integrity.importing import Feed, Import, run_import
+from integrity.importing import Feed, Import, Kept, run_import
 from integrity.importing.protection import constraints
 from integrity.models import Run
 from tests.integrity.feeds import counts, imported, nightly, squad
 from tests.integrity.helpers import contents, declared, execute, registered
-from tests.toy.squads import Cheer, Circuit, Memo, Squad
+from tests.toy.squads import Cheer, Circuit, Memo, Squad, SquadKey
 
 pytestmark = pytest.mark.django_db(transaction=True)
 UNIQUE = "ALTER TABLE toy_squad DROP CONSTRAINT toy_one_squad_of_a_name"
@@ -181,6 +181,10 @@ def test_references_that_lead_nowhere_before_do_not_stop_an_import():
             "returned= does not say the opposite",
         ),
         ({"may_vanish": "a few"}, "'a few' is neither a share"),
+        (
+            {"kept": Kept(SquadKey, row="squad_id", key={"circuit": "circuit_id", "name": "name"})},
+            "kept= goes through 'circuit_id', which is a number that an import may give anew",
+        ),
         ({"part": ("league", "circuit__colour")}, "toy.Circuit has no field 'colour'"),
     ],
 )

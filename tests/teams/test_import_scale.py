@@ -92,9 +92,8 @@ def command(*words):
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, said[-2000:]
-    sys.stdout.write(
-        f"{words[1] if words[0] == 'integrity' else words[0]}: {time.monotonic() - started:.1f} s, {used.ru_maxrss // 1024} MB\n"
-    )
+    name = words[1] if words[0] == "integrity" else words[0]
+    sys.stdout.write(f"{name}: {time.monotonic() - started:.1f} s, {used.ru_maxrss // 1024} MB\n")
     return json.loads(said)
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from integrity.engine import analyze
 from integrity.importing import run_import
-from integrity.models import Change
+from integrity.models import Change, Run
 from integrity.registry import registry
 from integrity.repair import repair
 from integrity.undo import undo
@@ -21,6 +22,7 @@ from tests.command_line import manage
 from tests.integrity.helpers import contents, execute
 from tests.teams.factories import make_match, make_member, make_message, make_poll, make_practice_time, make_team
 from tests.teams.nightly import Provider
+from tests.teams.test_merge_teams import GUARD
 
 pytestmark = pytest.mark.django_db
 
@@ -216,18 +218,31 @@ def test_every_change_is_journaled(folder):
     assert Change.objects.filter(run=run["run"]).count() == run["changes"] == 8
 
 
-def test_teams_entered_twice_are_merged_with_all_that_points_at_them_before_the_import(folder):
-    from tests.teams.test_merge_teams import GUARD
-
-    manage("import_teams", folder)
-    kept = Team.objects.get(series__name="Series 22")
+def entered_again(first):
+    """A second team of the same key, as it came before anything kept it from that."""
     execute("SET CONSTRAINTS ALL IMMEDIATE")
-    from django.db import connection
-
     with connection.schema_editor() as editor:
         editor.remove_constraint(Team, GUARD)
     execute("DROP INDEX IF EXISTS teams_team_is_one_once")
-    gone = Team.objects.create(club=kept.club, series=kept.series, league=kept.league, name="again")
+    return Team.objects.create(club=first.club, series=first.series, league=first.league, name="again")
+
+
+def test_teams_that_no_merge_can_make_one_stop_the_import_after_one_attempt(folder):
+    manage("import_teams", folder)
+    kept = Team.objects.get(series__name="Series 22")
+    make_match(kept, entered_again(kept))
+    before, last = contents(), Run.objects.latest("pk").pk
+    done = manage("import_teams", sent(folder, team(alias="T")))
+    assert done.code == 3
+    assert "could not merge all of them" in done.words
+    assert contents() == before
+    assert list(Run.objects.filter(pk__gt=last).order_by("pk").values_list("verb", flat=True)) == ["import", "repair"]
+
+
+def test_teams_entered_twice_are_merged_with_all_that_points_at_them_before_the_import(folder):
+    manage("import_teams", folder)
+    kept = Team.objects.get(series__name="Series 22")
+    gone = entered_again(kept)
     captain = make_member(gone, captain=True)
     make_poll(captain, gone), make_message(captain, gone), make_practice_time(gone)
     make_match(gone, make_team("Series 9", league="APTA"))
