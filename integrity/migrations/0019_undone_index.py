@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('integrity', '0017_part_order'),
+        ('integrity', '0018_healing'),
     ]
 
     operations = [
