@@ -456,3 +456,25 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}...)"
+
+
+class KeptAnswer(models.Model):
+    """The first answer to a request of the API that came with an Idempotency-Key, kept for a day.
+
+    Whoever asks chooses the keys, so a key is one only for an actor. Without a status it is not answered yet.
+    """
+
+    actor = models.CharField(max_length=200)
+    key = models.CharField(max_length=200)
+    request_hash = models.CharField(max_length=64, help_text="SHA-256 of the request, in hex: another is a conflict.")
+    at = models.DateTimeField(db_index=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True)
+    location = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["actor", "key"], name="integrity_one_answer_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.actor}"

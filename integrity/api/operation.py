@@ -9,6 +9,7 @@ from django.db import DatabaseError, InterfaceError
 from ninja import Router
 
 from integrity.api.auth import needs
+from integrity.api.once import TOLD, once
 from integrity.api.problems import WAIT, Refusal, refusals
 from integrity.exceptions import EngineError
 from integrity.permissions import needed
@@ -67,6 +68,8 @@ class Operations:
         auth: list[Any] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> Callable[[View], View]:
+        posts = method == "POST"
+
         def add(view: View) -> View:
             return self.router.api_operation(
                 [method],
@@ -75,11 +78,12 @@ class Operations:
                 summary=summary,
                 description=f"{cleandoc(view.__doc__ or '')}\n\n{_needed(scopes)}",
                 by_alias=True,
-                response=answers | refusals(401, 403, *refuses),
+                response=answers | refusals(401, 403, *refuses, *((409,) if posts else ())),
                 openapi_extra=WAIT
                 | ({"responses": WAIT["responses"] | LOCATION} if 202 in answers else {})
+                | ({"parameters": [TOLD]} if posts else {})
                 | (extra or {}),
-            )(_refusing(view))
+            )(_refusing(once(view) if posts else view))
 
         return add
 

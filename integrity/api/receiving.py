@@ -46,6 +46,11 @@ def received(request: HttpRequest) -> Upload:
     return upload
 
 
+def receives(request: HttpRequest) -> bool:
+    """Whether a request brought files."""
+    return hasattr(request, _KEPT_AS)
+
+
 def _receive(request: HttpRequest) -> None:
     """Read the request, its files to the disk. Raises Refusal; nothing of it is left then."""
     if request.content_type != "multipart/form-data":

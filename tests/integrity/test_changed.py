@@ -436,18 +436,23 @@ def disturb(rng):
         rng.choice(DISTURBANCES)(rng, some, few)
 
 
-def assert_equal_over(sets, rule):
+SETS = 40
+
+
+def assert_equal_over(seeds, rule):
     for _ in range(20):
         account(1, 1)
-    for seed in range(sets):
+    for seed in seeds:
         disturb(random.Random(seed))
         assert changed(rule)[1] == everything(rule), f"seed {seed}"
 
 
 def test_it_equals_a_look_at_everything_over_random_changes(balance):
-    assert_equal_over(40, balance)
+    assert_equal_over(range(SETS), balance)
 
 
+# In transactions of their own: what a thousand sets leave behind in one of them makes each slower than the last.
 @pytest.mark.soak
-def test_it_equals_a_look_at_everything_over_a_thousand_random_changes(balance):
-    assert_equal_over(1_000, balance)
+@pytest.mark.parametrize("first", range(SETS, 1_000, SETS))
+def test_it_equals_a_look_at_everything_over_a_thousand_random_changes(balance, first):
+    assert_equal_over(range(first, first + SETS), balance)
