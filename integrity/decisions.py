@@ -64,12 +64,13 @@ def earlier(rule: References, run: Run) -> Statement:
     found = Decision.objects.filter(
         Exists(wrote), ~Exists(undone), target=_target(rule), outcome=RELINKED, run__dry_run=False
     ).exclude(run=run)
-    return from_queryset(found.values("old", "new", "by", integrity_run=F("run_id")), DEFAULT_DB_ALIAS)
+    return from_queryset(found.order_by().values("old", "new", "by", integrity_run=F("run_id")), DEFAULT_DB_ALIAS)
 
 
 def relinked(run: Run, pool: str) -> Statement:
     """A SELECT of ``old``, ``new``, ``by`` and ``why`` of what the run relinks."""
-    found = Decision.objects.filter(run=run, pool=pool, outcome=RELINKED)
+    # Not in any order: each batch looks up its own ids, and would read all for the order.
+    found = Decision.objects.filter(run=run, pool=pool, outcome=RELINKED).order_by()
     return from_queryset(found.values("old", "new", "by", "why"), DEFAULT_DB_ALIAS)
 
 
@@ -81,7 +82,7 @@ def left(run: Run, pool: str, rule: References, scope: Scope, limit: int) -> tup
         actual=name(f"actual__{rule.columns[0]}"),
         violations=rule.violations(scope, connection.alias),
     )
-    decided = Decision.objects.filter(run=run, pool=pool).values("old", "outcome", "why", "candidates")
+    decided = Decision.objects.filter(run=run, pool=pool).order_by().values("old", "outcome", "why", "candidates")
     found = compose(
         "SELECT l.old, l.rows, coalesce(d.outcome, {unseen}) AS outcome, d.why, d.candidates"
         " FROM ({rows}) AS l LEFT JOIN ({decided}) AS d ON d.old = l.old::text"

@@ -264,7 +264,7 @@ class Plan:
             columns=joined(", ", columns),
             plan=self.relation,
             table=name(self.model._meta.db_table),
-            same=self.same_row("t", "p"),
+            same=self.row_by_index("t", "p"),
         )
 
     def first_of_each(self, limit: int) -> list[PlannedChange]:

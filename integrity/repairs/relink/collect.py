@@ -33,11 +33,11 @@ class Collection:
             ids=self.search.ids,
         )
         self._add(step for step in enumerate(self.steps) if not step[1].last)
+        self._ask_open(self.search.ids)
         if any(step.last for step in self.steps):
-            self._ask_open()
             self._prove(self._decided(brief=True))
             self._add(step for step in enumerate(self.steps) if step[1].last)
-        self._ask_open()
+            self._ask_open(self._newly_listed())
         taken: dict[Any, set[Any]] = {}
         for row in fetch(self.search.connection, self.earlier.taken()):
             taken.setdefault(row["new"], set()).add(row["old"])
@@ -49,20 +49,33 @@ class Collection:
         for number, step in steps:
             self._insert(number, step.ballots(self.search), step.extra, asked=False)
 
-    def _ask_open(self) -> None:
-        """What was too much to list, about the candidates that are listed by now."""
-        connection = self.search.connection
-        run(connection, compose("DELETE FROM {table} WHERE asked", table=self._table))
-        self.search.pairs = self.search.temporary(
-            "SELECT DISTINCT b.old, c.candidate FROM {table} AS b, unnest(b.candidates) AS c (candidate)",
+    def _newly_listed(self) -> Statement:
+        """A relation ``(old)`` of the ids for which there are candidates that were not asked about."""
+        return self.search.temporary(
+            "SELECT DISTINCT b.old FROM {table} AS b CROSS JOIN unnest(b.candidates) AS c (candidate)"
+            " LEFT JOIN {pairs} AS p ON p.old = b.old AND p.candidate = c.candidate"
+            " WHERE NOT b.asked AND p.old IS NULL",
             table=self._table,
+            pairs=self.search.pairs,
+        )
+
+    def _ask_open(self, ids: Statement) -> None:
+        """What was too much to list, about the candidates of some ids that are listed by now."""
+        connection = self.search.connection
+        among = compose("(SELECT i.old FROM {ids} AS i)", ids=ids)
+        run(connection, compose("DELETE FROM {table} WHERE asked AND old IN {among}", table=self._table, among=among))
+        self.search.pairs = self.search.temporary(
+            "SELECT DISTINCT b.old, c.candidate FROM {table} AS b, unnest(b.candidates) AS c (candidate)"
+            " WHERE b.old IN {among}",
+            table=self._table,
+            among=among,
         )
         for number, step in enumerate(self.steps):
             statement = step.open_ballots(self.search)
             if statement is not None:
-                self._insert(number, statement, {*step.extra, "open"}, asked=True)
+                self._insert(number, statement, {*step.extra, "open"}, asked=True, ids=ids)
 
-    def _insert(self, step: int, ballots: Statement, extra: Any, *, asked: bool) -> None:
+    def _insert(self, step: int, ballots: Statement, extra: Any, *, asked: bool, ids: Statement | None = None) -> None:
         parts: dict[str, Part] = {
             "preferred": compose("'{{}}'::{type}[]", type=self.search.type),
             "groups": Statement("'{}'::text[]"),
@@ -78,7 +91,7 @@ class Collection:
                 step=value(step),
                 asked=value(asked),
                 ballots=ballots,
-                ids=self.search.ids,
+                ids=ids or self.search.ids,
                 **parts,
             ),
         )

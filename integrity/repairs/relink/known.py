@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integrity.repairs.relink.step import Search, Step, count_in_words
-from integrity.statement import Statement, compose, joined, name, value
+from integrity.statement import Statement, compose, joined, name, names, value
 
 if TYPE_CHECKING:
     from integrity.rules.references import References
@@ -65,27 +65,35 @@ class Agreeing(Step):
             type=search.type,
         )
 
+    def prepare(self, search: Search) -> None:
+        self._held = {rule: self._held_by(search, rule) for rule in search.rules if rule.agreeing}
+
+    def _held_by(self, search: Search, rule: References) -> Statement:
+        own = {f"a{i}": column for i, column in enumerate(rule.agreeing)}
+        return search.temporary(
+            "SELECT row_number() OVER () AS number, w.old, {listed}, concat_ws(', ', {listed}) AS held,"
+            " count(*) AS rows FROM ({witnesses}) AS w GROUP BY w.old, {listed}",
+            listed=names(own, of="w"),
+            witnesses=search.witnesses_of(rule, own),
+        )
+
     def open_ballots(self, search: Search) -> Statement | None:
-        parts = [self._of(search, rule) for rule in search.rules if rule.agreeing]
+        parts = [self._of(search, rule, held) for rule, held in self._held.items()]
         return joined(" UNION ALL ", parts) if parts else None
 
-    def _of(self, search: Search, rule: References) -> Statement:
-        own = {f"a{i}": column for i, column in enumerate(rule.agreeing)}
-        columns = [name(column) for column in own]
-        listed = joined(", ", (compose("w.{c}", c=column) for column in columns))
-        same = joined(" AND ", (compose("t.{c} = w.{c}", c=column) for column in columns))
+    def _of(self, search: Search, rule: References, held: Statement) -> Statement:
+        own = {f"a{i}": column for i, column in enumerate(rule.agreeing.values())}
+        same = joined(" AND ", (compose("t.{c} = w.{c}", c=name(column)) for column in own))
         return compose(
             "SELECT w.old, coalesce(array_agg(t.target) FILTER (WHERE t.target IS NOT NULL), '{{}}') AS candidates,"
             " w.rows AS witnesses, {columns} || ' ' || w.held || ' of ' || {counted} AS says, true AS open"
-            " FROM (SELECT row_number() OVER () AS number, w.old, {listed}, concat_ws(', ', {listed}) AS held,"
-            " count(*) AS rows FROM ({witnesses}) AS w GROUP BY w.old, {listed}) AS w"
-            " LEFT JOIN {pairs} AS p ON p.old = w.old LEFT JOIN ({targets}) AS t ON t.target = p.candidate AND {same}"
+            " FROM {held} AS w LEFT JOIN {pairs} AS p ON p.old = w.old"
+            " LEFT JOIN ({targets}) AS t ON t.target = p.candidate AND {same}"
             " GROUP BY w.number, w.old, w.rows, w.held",
             columns=value(", ".join(rule.agreeing)),
             counted=count_in_words(Statement("w.rows"), "row", "rows"),
-            listed=listed,
-            witnesses=search.witnesses_of(rule, own),
+            held=held,
             pairs=search.pairs,
-            targets=search.targets(**{f"a{i}": column for i, column in enumerate(rule.agreeing.values())}),
+            targets=search.targets(**own),
             same=same,
         )

@@ -115,17 +115,22 @@ class Named(Step):
 
     def _signatures(self, search: Search) -> Statement:
         """What the texts of each id name: sets of names, with the number of rows that name just these."""
+        # By itself, so that it is known how many there are: the planner expects next to no row to refer to nothing, and
+        # would try each name on each text.
+        texts = search.temporary(
+            "SELECT old, {words} AS words FROM ({texts}) AS x WHERE text IS NOT NULL",
+            words=words(Statement("text::text")),
+            texts=search.witnesses({"text": self.text}),
+        )
         # Joined by whole names alone: by their lengths too, each word would meet every name of that length.
         found = search.temporary(
             "SELECT g.row, g.old, g.at, g.length, g.gram FROM (SELECT t.row, t.old, w.at, s.length,"
             " array_to_string(t.words[w.at:w.at + s.length - 1], ' ') AS gram"
-            " FROM (SELECT row_number() OVER () AS row, old, words FROM"
-            " (SELECT old, {words} AS words FROM ({texts}) AS x WHERE text IS NOT NULL OFFSET 0) AS x) AS t"
+            " FROM (SELECT row_number() OVER () AS row, old, words FROM {texts} AS x) AS t"
             " CROSS JOIN unnest(t.words) WITH ORDINALITY AS w (word, at)"
             " JOIN (SELECT DISTINCT first, length FROM {names} AS n) AS s ON s.first = w.word OFFSET 0) AS g"
             " JOIN {names} AS n USING (gram)",
-            words=words(Statement("text::text")),
-            texts=search.witnesses({"text": self.text}),
+            texts=texts,
             names=self._names,
         )
         return search.temporary(

@@ -60,6 +60,9 @@ class Owned(Step):
         if (its := path_of(self.its, rule)) is not None:
             yield from one_row(self, "its", rule.model, its)
 
+    def prepare(self, search: Search) -> None:
+        self._owners = search.temporary("SELECT DISTINCT * FROM ({rows}) AS w", rows=self._witnesses(search))
+
     def ballots(self, search: Search) -> Statement:
         """Owners with the same rows to choose from say the same; an owner without any says nothing."""
         return compose(
@@ -71,11 +74,11 @@ class Owned(Step):
             " FROM (SELECT w.old, w.owner, w.its, array_agg(m.target ORDER BY m.target) AS candidates,"
             " array_agg(m.within ORDER BY m.target) AS groups,"
             " coalesce(array_agg(m.target ORDER BY m.target) FILTER (WHERE m.first), '{{}}') AS preferred"
-            " FROM (SELECT DISTINCT * FROM ({witnesses}) AS w) AS w JOIN ({members}) AS m"
+            " FROM {witnesses} AS w JOIN ({members}) AS m"
             " ON m.owner = w.owner AND (w.its IS NULL OR w.its = m.within) GROUP BY w.old, w.owner, w.its) AS o"
             " GROUP BY old, candidates, preferred, groups",
             owners=count_in_words(Statement("count(*)"), "owner", "owners"),
-            witnesses=self._witnesses(search),
+            witnesses=self._owners,
             members=self._members(search),
         )
 

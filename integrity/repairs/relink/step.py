@@ -73,7 +73,8 @@ class Search:
     def witnesses(self, paths: Mapping[str, Paths]) -> Statement:
         """A SELECT of every row that refers to nothing or to a wrong row: ``old``, and a column for each lookup path.
 
-        Rows for which a path is None are left out.
+        Rows for which a path is None are left out. The planner takes them for one: what is joined with them, make a
+        temporary table of them first.
         """
         parts = []
         for rule in self.rules:
