@@ -157,3 +157,32 @@ def test_a_key_of_which_a_row_is_held_is_tried_again(then):
         observer = At("committed", other.commit)
         report = keep_one(rule, observer=observer)
     assert (report.status, amounts()) == ("clean", [1, 2])
+
+
+@pytest.fixture
+def pooled(monkeypatch):
+    """Behind a pooler that changes sessions between transactions, where no list outlives one."""
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    monkeypatch.delattr(Listed, "list_rows")
+    monkeypatch.delattr(Listed, "drop")
+
+
+def test_behind_a_pooler_every_key_is_left_with_one_row(pooled, settings):
+    settings.INTEGRITY |= {"WINDOW_KEYS": 2}
+    make_entries(1, 1, 2, 2, 2, 3, 3, None, None)
+    report = keep_one(unique(toy.Entry, ["amount", "at"], keep="id"))
+    assert (report.status, report.changes, toy.Entry.objects.count()) == ("clean", 5, 4)
+
+
+def test_behind_a_pooler_a_dry_run_plans_the_same(pooled):
+    make_entries(1, 1, 2, 2, None, None)
+    report = keep_one(unique(toy.Entry, ["amount"], keep="id"), dry_run=True)
+    assert (report.status, report.changes, toy.Entry.objects.count()) == ("violated", 3, 6)
+
+
+def test_behind_a_pooler_the_brake_measures_all_keys_before_the_first(pooled, settings):
+    settings.INTEGRITY |= {"MAX_AFFECTED_ROWS": 1, "MAX_AFFECTED_SHARE": 0, "WINDOW_KEYS": 2}
+    make_entries(1, 1, 2, 2, 3, 3)
+    report = keep_one(unique(toy.Entry, ["amount"], keep="id"))
+    assert (report.status, report.changes) == ("refused", 0)
+    assert "3 rows of toy_entry would be written" in report.rules[0].error
