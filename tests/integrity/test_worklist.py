@@ -162,7 +162,7 @@ def test_a_key_of_which_a_row_is_held_is_tried_again(then):
 @pytest.fixture
 def pooled(monkeypatch):
     """Behind a pooler that changes sessions between transactions, where no list outlives one."""
-    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", value=True)
     monkeypatch.delattr(Listed, "list_rows")
     monkeypatch.delattr(Listed, "drop")
 
