@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from integrity import records, statuses
 from integrity.consolidation import PHASES
 from integrity.consolidation.foreign_keys import Move, Reference, references_to
+from integrity.consolidation.own_keys import let_go
 from integrity.consolidation.performing import How, Performer
 from integrity.consolidation.retiring import bring_back, has_table, prove, retire, retired_name, told
 from integrity.consolidation.sides import Sides
@@ -27,6 +28,7 @@ from integrity.plan import Plan
 from integrity.repair import repair
 from integrity.reports import Report, RuleReport, rows
 from integrity.rules.agrees import Agrees
+from integrity.rules.agrees_pairs import MODIFIED, ONLY_LEFT, ONLY_RIGHT
 from integrity.rules.base import Rule
 from integrity.safety import refuse_triggers
 from integrity.schema import is_retired
@@ -34,7 +36,7 @@ from integrity.scope import Scope
 from integrity.statement import compose, fetch, name
 from integrity.undo import undo
 
-STEPS = ("pointed", "proven", "retired", "back")
+STEPS = ("pointed", "proven", "retired", "let go", "back")
 """What an Observer is told of by the phases of this module; copy and rollback tell those of repair and undo as well."""
 Preparations = Sequence[tuple[Rule, str]]
 
@@ -149,15 +151,26 @@ class _Consolidation(Performer):
     def cleanup(self) -> Report:
         def work(run: Run, result: RuleReport) -> None:
             if is_retired(self.rule, DEFAULT_DB_ALIAS):
-                result.status = statuses.RETIRED
+                if not self._let_go(run):
+                    result.status = statuses.RETIRED
                 return
-            kept = self.attempt(run, lambda: self._prove_and_retire(result))
+            tables = [model._meta.db_table for model in self.rule.roots()]
+            kept = self.attempt(run, lambda: self._prove_and_retire(result), tables)
             result.status, result.changes = statuses.RUNNING, kept
             result.notes.append(
                 f"{rows(kept)} are kept in {retired_name(self.rule)}; --phase rollback brings the table back."
             )
+            if not self.dry_run:
+                self._let_go(run)
 
         return self.perform("cleanup", work)
+
+    def _let_go(self, run: Run) -> int:
+        """Let the retired table refer to nothing, in a transaction that the proof and its locks are no part of."""
+        kept = retired_name(self.rule)
+        keys = self.attempt(run, lambda: let_go(kept, self.connection), also=[kept])
+        self.observer.reaches("let go")
+        return keys
 
     def _prove_and_retire(self, result: RuleReport) -> int:
         try:
@@ -183,19 +196,26 @@ class _Consolidation(Performer):
     # Taking back
 
     def _bring_table_back(self, run: Run, result: RuleReport) -> None:
-        count, lost = self.attempt(run, self._bring_back)
-        result.changes = count
         table = self.rule.other._meta.db_table
+        tables = [retired_name(self.rule), self.rule.model._meta.db_table]
+        count, lost = self.attempt(run, self._bring_back, also=tables)
+        result.changes = count
         result.notes.append(f"{table} is back with {rows(count)}, as it was when it was retired.")
         if lost:
             result.notes.append(f"Not back: {rows(lost)} that belonged to what was deleted meanwhile.")
         if not self.dry_run:
             look(self.rule, Scope(), DEFAULT_DB_ALIAS, result)
-            if result.violations:
-                result.notes.append(
-                    f"What was written since stands in {self.rule.model._meta.db_table} alone."
-                    " --phase copy brings it over."
-                )
+            result.notes += self._written_since(result.counts or {}, self.rule.model._meta.db_table, table)
+
+    @staticmethod
+    def _written_since(counts: dict[str, int], kept: str, back: str) -> Iterator[str]:
+        if any(counts.get(found) for found in (MODIFIED, ONLY_LEFT)):
+            yield f"What was written since stands in {kept} alone. --phase copy brings it over."
+        if deleted := counts.get(ONLY_RIGHT):
+            yield (
+                f"{rows(deleted)} that {kept} has lost since are back in {back}. --phase copy brings them back to both:"
+                f" where that is not wanted, delete them from {back} first."
+            )
 
     def _bring_back(self) -> tuple[int, int]:
         counts = bring_back(self.rule)
@@ -244,14 +264,15 @@ class _Consolidation(Performer):
         for reference in references_to(sides.gone._meta.db_table, self.connection):
             if sides.gone is self.rule.model and not _is_ours(self.rule, reference):
                 continue
-            count = self.attempt(run, partial(self._move, sides, reference, comment))
+            move = Move(sides, reference, self.connection)
+            count = self.attempt(run, partial(self._move, move, comment), move.tables)
             moved += count
             where = f"{reference.table}.{reference.column}"
             result.notes.append(f"{where} refers to {sides.kept._meta.db_table}: {rows(count)} pointed there.")
         return moved
 
-    def _move(self, sides: Sides, reference: Reference, comment: str) -> int:
-        count = Move(sides, reference, self.connection).carry_out(comment)
+    def _move(self, move: Move, comment: str) -> int:
+        count = move.carry_out(comment)
         self.observer.reaches("pointed")
         return count
 

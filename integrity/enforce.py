@@ -15,6 +15,7 @@ from integrity.enforcement.base import ENFORCED, GUARDED, RETIRED, Step
 from integrity.enforcement.states import found
 from integrity.enforcement.ways import enforcement_of
 from integrity.exceptions import EngineError, LostRun, Refused, UsageError, sentence
+from integrity.locking import lock_together
 from integrity.look import look
 from integrity.models import Enforcement, Run
 from integrity.reports import Report, RuleReport
@@ -163,7 +164,7 @@ class _Work:
         """One step, again while somebody holds the table; writers wait no longer than we do."""
         for attempt in range(conf().LOCK_RETRIES):
             try:
-                return self._alone(step, again=attempt > 0) if step.alone else self._transaction(step.statements)
+                return self._alone(step, again=attempt > 0) if step.alone else self._transaction(step)
             except IntegrityError as error:
                 # Written after the look, before the statement that would have refused it.
                 self._refuse_dirty()
@@ -184,12 +185,14 @@ class _Work:
             " transaction has ended (pg_stat_activity tells which)."
         )
 
-    def _transaction(self, statements: Sequence[Statement]) -> None:
+    def _transaction(self, step: Step) -> None:
         # Half of the triggers of a rule would keep half of its changes true.
         with transaction.atomic():
             with self.connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{conf().LOCK_TIMEOUT_MS}ms"])
-                for statement in statements:
+                if step.tables:
+                    lock_together(step.tables, self.connection)
+                for statement in step.statements:
                     cursor.execute(statement.text, statement.params)
             if self.dry_run:
                 transaction.set_rollback(True)

@@ -10,7 +10,16 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity import statuses
 from integrity.consolidate import consolidate, copy_is_in_effect, references_are_in_effect
-from integrity.consolidation.retiring import bring_back, keep_equal, keep_equal_no_longer, prove, retire, told
+from integrity.consolidation.own_keys import let_go
+from integrity.consolidation.retiring import (
+    bring_back,
+    keep_equal,
+    keep_equal_no_longer,
+    prove,
+    retire,
+    retired_name,
+    told,
+)
 from integrity.consolidation.typed import is_referred_to
 from integrity.current import require_current_tables
 from integrity.exceptions import EngineError, Refused
@@ -23,8 +32,8 @@ from stats.consolidation import agreement, legacy_level
 
 ACTOR = "migrate"
 SHOWN = 20
-PATIENCE_MS = 10_000
-"""How long a table that somebody holds is waited for; everybody else waits behind."""
+PATIENCE = 10
+"""Seconds for which tables that somebody holds are waited for."""
 
 
 class NotConsolidated(EngineError):
@@ -98,23 +107,25 @@ def point_references_back(apps: Any, editor: Any) -> None:
 
 def retire_legacy(apps: Any, editor: Any) -> None:
     """Prove that every row agrees, and give the table another name, in the transaction of the migration."""
-    rule = _rule(apps, editor)
-    if rule is None:
+    if editor.connection.alias != DEFAULT_DB_ALIAS:
         return
+    rule = _agreement(apps)
     found = RuleReport(rule.label)
     with transaction.atomic(), editor.connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{PATIENCE_MS}ms"])
-        try:
-            prove(rule, found)
-        except Refused as refused:
-            raise NotConsolidated(_text(str(refused), told(rule, found))) from refused
-        retire(rule)
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{PATIENCE * 1000}ms"])
+        if not is_retired(rule, DEFAULT_DB_ALIAS):
+            try:
+                prove(rule, found, seconds=PATIENCE)
+            except Refused as refused:
+                raise NotConsolidated(_text(str(refused), told(rule, found))) from refused
+            retire(rule)
+        let_go(retired_name(rule), editor.connection)
 
 
 def bring_legacy_back(apps: Any, editor: Any) -> None:
     """The table with every byte that it had; from now on both are kept equal again."""
     if editor.connection.alias == DEFAULT_DB_ALIAS:
-        rule = agreement(apps.get_model("stats", "CoreStat"), apps.get_model("core_stats", "LegacyCoreStat"))
+        rule = _agreement(apps)
         if is_retired(rule, DEFAULT_DB_ALIAS):
             bring_back(rule)
 
@@ -126,8 +137,12 @@ def _rule(apps: Any, editor: Any) -> Agrees | None:
     """
     if editor.connection.alias != DEFAULT_DB_ALIAS:
         return None
-    rule = agreement(apps.get_model("stats", "CoreStat"), apps.get_model("core_stats", "LegacyCoreStat"))
+    rule = _agreement(apps)
     return None if is_retired(rule, DEFAULT_DB_ALIAS) else rule
+
+
+def _agreement(apps: Any) -> Agrees:
+    return agreement(apps.get_model("stats", "CoreStat"), apps.get_model("core_stats", "LegacyCoreStat"))
 
 
 def _require(rule: Agrees, report: Report) -> None:

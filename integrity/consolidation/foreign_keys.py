@@ -77,10 +77,17 @@ class Move:
     def __init__(self, sides: Sides, reference: Reference, connection: Any) -> None:
         self.sides, self.reference, self.connection = sides, reference, connection
 
+    @property
+    def tables(self) -> list[str]:
+        """The one that refers, and those that it refers to before and after."""
+        return [self.reference.table, self.sides.gone._meta.db_table, self.sides.kept._meta.db_table]
+
     def carry_out(self, comment: str) -> int:
-        """Point the rows, then the constraint, elsewhere. How many rows it were. Raises Refused."""
+        """Point the rows, then the constraint, elsewhere. How many rows it were. Raises Refused.
+
+        With ``tables`` locked against writers.
+        """
         reference = self.reference
-        self._run("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
         target = self._target()
         by_key = reference.target == self.sides.pks[0]
         if by_key:

@@ -12,8 +12,8 @@ from integrity.statement import Statement, compose, fetch, joined, name, run
 OURS = "integrity: put aside "
 
 
-def let_go(table: str, connection: Any) -> None:
-    """Drop the foreign keys of a table."""
+def let_go(table: str, connection: Any) -> int:
+    """Drop the foreign keys of a table, or nothing that it refers to could be deleted any more. How many they were."""
     keys = fetch(
         connection,
         Statement(
@@ -27,10 +27,14 @@ def let_go(table: str, connection: Any) -> None:
             (table,),
         ),
     )
+    if not keys:
+        # There are none, or a comment remembers them already.
+        return 0
     for key in keys:
         run(connection, compose("ALTER TABLE {t} DROP CONSTRAINT {c}", t=name(table), c=name(key["name"])))
     remembered = {"comment": _comment(table, connection), "keys": keys}
     _say(table, OURS + json.dumps(remembered), connection)
+    return len(keys)
 
 
 def take_hold(table: str, connection: Any) -> int:

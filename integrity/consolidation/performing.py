@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from integrity import leases, records, statuses
+from integrity.conf import conf
 from integrity.exceptions import EngineError, LostRun, Refused, sentence
+from integrity.locking import holders, lock_together, oids_of, patiently
 from integrity.models import Run
 from integrity.observer import Observer
 from integrity.reports import Report, RuleReport
@@ -18,8 +21,6 @@ from integrity.restore import is_passing
 from integrity.rules.agrees import Agrees
 from integrity.safety import enter
 
-ATTEMPTS = 20
-"""At a table that somebody holds; about half a minute in all."""
 T = TypeVar("T")
 
 
@@ -78,22 +79,32 @@ class Performer:
         records.close_run(run, report.status, result.error)
         return report
 
-    def attempt(self, run: Run, work: Callable[[], T]) -> T:
-        """Work in one transaction in which the run is proven to be ours, again while somebody holds a table.
+    def attempt(self, run: Run, work: Callable[[], T], tables: Sequence[str] = (), *, also: Sequence[str] = ()) -> T:
+        """Work in one transaction in which the run is proven to be ours, with tables locked against writers.
 
-        Behind a table that is locked everybody queues, so it is waited for shortly and given up. A dry run is rolled
-        back.
+        Behind a table that is locked everybody queues, so it is waited for shortly and given up, again and again for
+        SWAP_SECONDS; then Refused is raised, which names who has it. A dry run is rolled back. also: what the work
+        locks itself.
         """
-        for attempt in range(ATTEMPTS):
-            try:
-                with transaction.atomic():
-                    enter(run, [self.rule.label], self.connection)
-                    done = work()
-                    if self.dry_run:
-                        transaction.set_rollback(True)
-                return done
-            except DatabaseError as error:
-                if not is_passing(error) or attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(0.1 * 2 ** min(attempt, 4))
-        raise AssertionError
+
+        def once() -> T:
+            with transaction.atomic():
+                enter(run, [self.rule.label], self.connection)
+                if tables:
+                    lock_together(tables, self.connection)
+                done = work()
+                if self.dry_run:
+                    transaction.set_rollback(True)
+            return done
+
+        return patiently(once, is_passing, partial(self._busy, run, [*tables, *also]))
+
+    def _busy(self, run: Run, tables: Sequence[str]) -> Refused:
+        who = holders(oids_of(tables, self.connection), self.connection)
+        has = f"{who} had it last." if who else "Nobody has it now: many short transactions did."
+        return Refused(
+            f"{' and '.join(tables) or 'What is to be written'} could not be had alone within"
+            f" {conf().SWAP_SECONDS:g} s. {has} Nothing more was changed. When that has ended (or is ended:"
+            f" pg_terminate_backend), the same command goes on: manage.py integrity consolidate {self.rule.label}"
+            f" --phase {run.options['phase']}"
+        )

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from integrity.consolidation.foreign_keys import references_to
-from integrity.consolidation.own_keys import let_go, take_hold
+from integrity.consolidation.own_keys import take_hold
 from integrity.consolidation.typed import still_typed
 from integrity.enforcement.names import shortened
 from integrity.enforcement.ways import enforcement_of
 from integrity.exceptions import Refused
 from integrity.keys import as_json
+from integrity.locking import lock_alone, lock_together
 from integrity.look import look
 from integrity.reports import Finding, RuleReport
 from integrity.rules.agrees import Agrees
@@ -35,16 +36,20 @@ def has_table(table: str, connection: Any) -> bool:
     return bool(found[0]["found"])
 
 
-def prove(rule: Agrees, report: RuleReport) -> None:
+def prove(rule: Agrees, report: RuleReport, *, seconds: float | None = None) -> None:
     """Lock both tables against writers, and look at every row and field of both. Raises Refused with what was found.
 
     Inside the transaction in which the table goes: nothing is written between proof and end. Accepted exceptions count
-    here like any other difference.
+    here like any other difference. seconds: see lock_together().
     """
     connection = connections[DEFAULT_DB_ALIAS]
     left, right = rule.model._meta.db_table, rule.other._meta.db_table
-    run(connection, compose("LOCK TABLE {left} IN SHARE ROW EXCLUSIVE MODE", left=name(left)))
-    run(connection, compose("LOCK TABLE {right} IN ACCESS EXCLUSIVE MODE", right=name(right)))
+    lock_together([left, right], connection, seconds=seconds)
+    with transaction.atomic():
+        # At the end readers have to go too: one who stays for long is met now, not after the proof, while which
+        # others may read.
+        lock_alone([left, right], connection)
+        transaction.set_rollback(True)
     referring = [f"{key.table}.{key.column}" for key in references_to(right, connection)]
     referring += still_typed(rule, connection)
     if referring:
@@ -61,18 +66,19 @@ def prove(rule: Agrees, report: RuleReport) -> None:
 
 
 def retire(rule: Agrees) -> int:
-    """Take the triggers away and rename the table. How many rows it holds.
+    """Take the triggers away and rename the table, of which nobody reads or writes meanwhile. How many rows it holds.
 
-    Its own foreign keys go, or nothing that it refers to could be deleted any more; a comment on it remembers them.
+    Its own foreign keys are let go afterwards, which takes locks on what they refer to.
     """
     connection = connections[DEFAULT_DB_ALIAS]
     table, kept = rule.other._meta.db_table, retired_name(rule)
     if has_table(kept, connection):
         raise Refused(f"There is a table {kept} already, from an earlier consolidation. Nothing was changed. Drop it.")
+    rows = _rows_of(table, connection)
+    lock_alone([rule.model._meta.db_table, table], connection)
     keep_equal_no_longer(rule)
-    let_go(table, connection)
     run(connection, compose("ALTER TABLE {table} RENAME TO {kept}", table=name(table), kept=name(kept)))
-    return _rows_of(kept, connection)
+    return rows
 
 
 def bring_back(rule: Agrees) -> tuple[int, int]:
@@ -84,9 +90,10 @@ def bring_back(rule: Agrees) -> tuple[int, int]:
     table, kept = rule.other._meta.db_table, retired_name(rule)
     run(connection, compose("ALTER TABLE {kept} RENAME TO {table}", table=name(table), kept=name(kept)))
     lost = take_hold(table, connection)
+    rows = _rows_of(table, connection)
     if rule.enforce:
         keep_equal(rule)
-    return _rows_of(table, connection), lost
+    return rows, lost
 
 
 def keep_equal(rule: Agrees) -> None:
@@ -104,9 +111,12 @@ def _rows_of(table: str, connection: Any) -> int:
 
 
 def _carry_out(steps: Iterable[Any]) -> None:
+    connection = connections[DEFAULT_DB_ALIAS]
     for step in steps:
+        if step.tables:
+            lock_together(step.tables, connection)
         for statement in step.statements:
-            run(connections[DEFAULT_DB_ALIAS], statement)
+            run(connection, statement)
 
 
 def told(rule: Agrees, report: RuleReport) -> list[str]:

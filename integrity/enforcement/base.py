@@ -31,11 +31,13 @@ class Step:
     """Statements of which all or none are carried out.
 
     alone: a single one that PostgreSQL refuses in a transaction. Killed or failed half-way it leaves something behind,
-    which ``found()`` tells from the catalog and the next ``guard()`` begins with taking away.
+    which ``found()`` tells from the catalog and the next ``guard()`` begins with taking away. tables: locked first, all
+    of them at once, because writers of one write to another.
     """
 
     statements: tuple[Statement, ...]
     alone: bool = False
+    tables: tuple[str, ...] = ()
 
 
 class Enforcement(ABC):

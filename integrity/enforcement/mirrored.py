@@ -6,11 +6,12 @@ install it and take it away.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pgtrigger import Trigger
 
-from integrity.enforcement.base import RETIRED, Found
+from integrity.enforcement.base import RETIRED, Found, Step
 from integrity.enforcement.mirror import mirror
 from integrity.enforcement.triggered import Triggered
 from integrity.enforcement.triggers import EVENTS, Keep, trigger_name
@@ -44,6 +45,16 @@ class Mirrored(Triggered):
     def triggers(self) -> list[tuple[Any, Any]]:
         events = [event for event in EVENTS if event != "truncate"]
         return [(model, Mirror(self.rule, event)) for model in self.rule.roots() for event in events]
+
+    def guard(self, using: str) -> list[Step]:
+        return self._locked(super().guard(using))
+
+    def remove(self, using: str) -> list[Step]:
+        return self._locked(super().remove(using))
+
+    def _locked(self, steps: list[Step]) -> list[Step]:
+        tables = tuple(model._meta.db_table for model in self.rule.roots())
+        return [replace(step, tables=tables) for step in steps]
 
     def found(self, using: str) -> Found:
         if is_retired(self.rule, using):

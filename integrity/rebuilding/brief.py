@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.db import DatabaseError
 from psycopg import errors
 
+from integrity import locking
 from integrity.conf import conf
-from integrity.rebuilding.snapshots import NotFinished, holding
+from integrity.rebuilding.snapshots import NotFinished
 from integrity.statement import Statement, run
 
 _PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.QueryCanceled)
@@ -44,20 +43,12 @@ def patiently(work: Callable[[], None], oid: int, table: str, connection: Any) -
 
     Raises NotFinished naming who holds the table.
     """
-    deadline = time.monotonic() + conf().SWAP_SECONDS
-    attempt = 0
-    while True:
-        try:
-            return work()
-        except DatabaseError as error:
-            if not isinstance(error.__cause__, _PASSING):
-                raise
-            if time.monotonic() > deadline:
-                who = holding(oid, connection) or "Others"
-                raise NotFinished(
-                    f"{table} was not free for {conf().LOCK_TIMEOUT_MS} ms in {conf().SWAP_SECONDS:g} s: {who}"
-                    " hold it. Nothing was changed. Repair again when they have ended."
-                ) from error
-        # Random, so that two that collided do not collide again; those who queued up behind us go first.
-        time.sleep(min(0.05 * 2**attempt, 1.0) * (0.5 + random.random()))  # noqa: S311
-        attempt += 1
+
+    def refusal() -> NotFinished:
+        return NotFinished(
+            f"{table} was not free for {conf().LOCK_TIMEOUT_MS} ms in {conf().SWAP_SECONDS:g} s:"
+            f" {locking.holders([oid], connection) or 'others'} hold it. Nothing was changed. Repair again when they"
+            " have ended."
+        )
+
+    locking.patiently(work, lambda error: isinstance(error.__cause__, _PASSING), refusal)

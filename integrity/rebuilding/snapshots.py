@@ -68,19 +68,3 @@ class Older:
         return ", ".join(
             f"process {row['pid']} ({row['usename']}, {row['application']}, for {row['seconds']} s)" for row in rows
         )
-
-
-def holding(oid: int, connection: Any) -> str:
-    """Who has the table locked now, for a sentence."""
-    rows = fetch(
-        connection,
-        Statement(
-            "SELECT DISTINCT a.pid, coalesce(usename, '?') AS usename,"
-            " coalesce(nullif(application_name, ''), 'unnamed') AS application FROM pg_locks AS l"
-            " JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE relation = %s::oid AND granted"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " AND a.pid <> pg_backend_pid() ORDER BY 1",
-            (oid,),
-        ),
-    )
-    return ", ".join(f"process {r['pid']} ({r['usename']}, {r['application']})" for r in rows)

@@ -1,8 +1,9 @@
 """Writers as processes of their own: each has one column of one table, and newcomers, and knows what was acknowledged.
 
 ``python -m tests.stats.writers TABLE COLUMN SEED USERS`` reads ``work``, ``rest`` and ``end`` from stdin, a line each.
-At rest it prints what was acknowledged since it began: by user, the value and when its transaction was begun. A value
-of None is a row that was deleted.
+At rest it prints how many rows it wrote, how many transactions it gave up, how many seconds the longest took since the
+rest before, and what was acknowledged since it began: by user, the value and when its transaction was begun. A value of
+None is a row that was deleted.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Writer:
         self.newcomers = range(first, first + newcomers)
         self.acknowledged: dict[int, tuple[int | None, float]] = {}
         self.written, self.passed, self.gone = 0, 0, False
+        self.longest = 0.0
 
     def step(self, own: psycopg.Connection[Any]) -> None:
         """One transaction."""
@@ -51,6 +53,7 @@ class Writer:
         else:
             self.acknowledged |= {user: (held, begun) for user, held in done.items()}
             self.written += len(done)
+        self.longest = max(self.longest, time.time() - begun)
 
     def _update(self, own: psycopg.Connection[Any]) -> dict[int, int | None]:
         # In one order, or the writers of one table would meet in circles of their own.
@@ -91,7 +94,8 @@ def main(table: str, column: str, seed: str, users: str) -> None:
                         return
                     at_work = told == "work"
                     if not at_work:
-                        told_of = [writer.written, writer.passed, [*writer.acknowledged.items()]]
+                        told_of = [writer.written, writer.passed, writer.longest, [*writer.acknowledged.items()]]
+                        writer.longest = 0.0
                         sys.stdout.write(json.dumps(told_of) + "\n")
                         sys.stdout.flush()
             elif at_work:
@@ -101,12 +105,14 @@ def main(table: str, column: str, seed: str, users: str) -> None:
 
 
 class Crowd:
-    """All writers, at work or at rest. ``acknowledged``: by column, user -> (value, when begun)."""
+    """All writers, at work or at rest. ``acknowledged``: by column, user -> (value, when begun). ``longest``: seconds
+    that a transaction took since the rest before."""
 
     def __init__(self, url: str, users: int, seed: int = 0) -> None:
         self.url, self.users, self.seed = url, users, seed
         self.acknowledged: dict[str, dict[int, tuple[int | None, float]]] = {}
         self.written = self.passed = 0
+        self.longest = 0.0
 
     def __enter__(self) -> Self:
         self.processes = [
@@ -133,7 +139,8 @@ class Crowd:
         """Come back when nothing is on its way any more."""
         self._tell("rest")
         told = [json.loads(process.stdout.readline()) for process in self.processes if process.stdout]
-        self.written, self.passed = (sum(part) for part in list(zip(*told, strict=True))[:2])
+        written, passed, longest, _ = zip(*told, strict=True)
+        self.written, self.passed, self.longest = sum(written), sum(passed), max(longest)
         for (_, column), (*_, acknowledged) in zip(WORK, told, strict=True):
             self.acknowledged[column] = {user: (held, begun) for user, (held, begun) in acknowledged}
 
