@@ -36,7 +36,7 @@ from integrity.scope import Scope
 from integrity.statement import compose, fetch, name
 from integrity.undo import undo
 
-STEPS = ("pointed", "proven", "retired", "let go", "back")
+STEPS = ("guarded", "pointed", "proven", "retired", "let go", "back", "unguarded")
 """What an Observer is told of by the phases of this module; copy and rollback tell those of repair and undo as well."""
 Preparations = Sequence[tuple[Rule, str]]
 
@@ -112,7 +112,7 @@ class _Consolidation(Performer):
 
     def copy(self) -> Report:
         """Guard, then copy: what is written meanwhile goes to both tables."""
-        if is_retired(self.rule, DEFAULT_DB_ALIAS):
+        if self._is_gone():
             return self.verify()
         strategy = self.rule.strategy(self.strategy)[0]
         done: list[RuleReport] = []
@@ -122,6 +122,7 @@ class _Consolidation(Performer):
             if guarded.exit_code > 1:
                 return guarded
             triggers = guarded.changes
+            self.observer.reaches("guarded")
         for rule, its_own in self.first:
             prepared = self._repair(rule, its_own, "100%")
             done += prepared.rules
@@ -150,7 +151,7 @@ class _Consolidation(Performer):
 
     def cleanup(self) -> Report:
         def work(run: Run, result: RuleReport) -> None:
-            if is_retired(self.rule, DEFAULT_DB_ALIAS):
+            if self._is_gone():
                 if not self._let_go(run):
                     result.status = statuses.RETIRED
                 return
@@ -160,6 +161,8 @@ class _Consolidation(Performer):
             result.notes.append(
                 f"{rows(kept)} are kept in {retired_name(self.rule)}; --phase rollback brings the table back."
             )
+            if not self.rule.while_exists:
+                result.notes.append(f"{self.rule.label} needs while_exists=True, or it cannot be checked without it.")
             if not self.dry_run:
                 self._let_go(run)
 
@@ -168,9 +171,13 @@ class _Consolidation(Performer):
     def _let_go(self, run: Run) -> int:
         """Let the retired table refer to nothing, in a transaction that the proof and its locks are no part of."""
         kept = retired_name(self.rule)
-        keys = self.attempt(run, lambda: let_go(kept, self.connection), also=[kept])
-        self.observer.reaches("let go")
-        return keys
+
+        def work() -> int:
+            keys = let_go(kept, self.connection)
+            self.observer.reaches("let go")
+            return keys
+
+        return self.attempt(run, work, also=[kept])
 
     def _prove_and_retire(self, result: RuleReport) -> int:
         try:
@@ -242,6 +249,7 @@ class _Consolidation(Performer):
             removed = enforce([self.rule], remove=True, sample=self.sample, **self.signed)
             if removed.exit_code > 1:
                 return removed
+            self.observer.reaches("unguarded")
         reports = [
             undo(
                 number,
@@ -318,8 +326,13 @@ class _Consolidation(Performer):
         )
         return max(1, int(fetch(self.connection, counted)[0]["n"]))
 
+    def _is_gone(self) -> bool:
+        tables = retired_name(self.rule), self.rule.other._meta.db_table
+        put_aside = [has_table(table, self.connection) for table in tables] == [True, False]
+        return put_aside or is_retired(self.rule, DEFAULT_DB_ALIAS)
+
     def _require_table(self) -> None:
-        if is_retired(self.rule, DEFAULT_DB_ALIAS):
+        if self._is_gone():
             raise Refused(
                 f"{self.rule.other._meta.db_table} is retired, and nothing can refer to it. Nothing was written."
             )

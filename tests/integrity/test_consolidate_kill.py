@@ -1,7 +1,10 @@
 """SIGKILL at every named step of a consolidation: what was done stays whole, and the same call ends what was begun."""
 
+from pathlib import Path
+
 import pytest
 
+from integrity.consolidate import STEPS
 from integrity.models import Change, Result, Run
 from tests.integrity import worlds
 from tests.integrity.helpers import contents, execute
@@ -43,8 +46,12 @@ def has_old():
     return query("SELECT to_regclass('toy_oldprofile') IS NOT NULL")[0][0]
 
 
-def killed(processes, phase, step, time=1):
-    assert processes.start("twins", phase, at=step, time=time, act="die", settings=SMALL).result() == {}
+def killed(processes, phase, step, time=1, world="twins"):
+    assert processes.start(world, phase, at=step, time=time, act="die", settings=SMALL).result() == {}
+
+
+def test_no_named_step_is_left_out():
+    assert [step for step in STEPS if f'"{step}"' not in Path(__file__).read_text()] == []
 
 
 @pytest.mark.parametrize(("step", "time"), [("pointed", 1), ("pointed", 2), ("pointed", 3)])
@@ -75,4 +82,34 @@ def test_a_killed_cleanup_leaves_the_table_and_is_done_again(step, processes):
     assert not has_old()
     assert contents_of(RETIRED) == kept
     assert worlds.perform("twins", "rollback").status == "clean"
+    assert everything() == before
+
+
+def test_a_table_that_was_put_aside_before_the_end_is_let_go_of_what_it_refers_to_by_the_next_call(processes):
+    worlds.perform("twins", "references")
+    before = everything()
+    killed(processes, "cleanup", "let go")
+    assert not has_old()
+    assert definitions(RETIRED) != []
+    report = worlds.perform("twins", "cleanup")
+    assert (report.status, report.resumed) == ("clean", True)
+    assert definitions(RETIRED) == []
+    assert worlds.perform("twins", "rollback").status == "clean"
+    assert everything() == before
+
+
+def triggers():
+    return query("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'pgtrigger_toy_mirrored_twins%'")[0][0]
+
+
+def test_a_copy_that_was_killed_between_its_triggers_and_its_rows_goes_on_and_finds_its_way_back(processes):
+    execute("UPDATE toy_oldprofile SET town = 'elsewhere', updated_at = now() WHERE owner_id > 8")
+    before = everything()
+    killed(processes, "copy", "guarded", world="mirrored twins")
+    assert (everything(), triggers()) == (before, 6)
+    report = worlds.perform("mirrored twins", "copy")
+    assert (report.status, report.changes) == ("clean", 3)
+    killed(processes, "rollback", "unguarded", world="mirrored twins")
+    assert triggers() == 0
+    assert worlds.perform("mirrored twins", "rollback").status == "clean"
     assert everything() == before

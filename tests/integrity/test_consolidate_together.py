@@ -1,4 +1,4 @@
-"""A consolidation beside others: its tables are had at one moment, who keeps them is named, and its copy can be held."""
+"""A consolidation beside others: when its tables are had, who is named where they are not, and how its copy is held."""
 
 import threading
 import time
@@ -60,12 +60,14 @@ def test_tables_that_writers_reach_in_either_order_are_had_while_none_of_them_gi
     for writer in crowd:
         writer.start()
     until(lambda: all(writer.done for writer in crowd))
-    for _ in range(3):
-        with transaction.atomic():
-            lock_together(TABLES, connection, seconds=20)
-    for writer in crowd:
-        writer.ends.set()
-        writer.join(20)
+    try:
+        for _ in range(3):
+            with transaction.atomic():
+                lock_together(TABLES, connection, seconds=20)
+    finally:
+        for writer in crowd:
+            writer.ends.set()
+            writer.join(20)
     assert [writer.error for writer in crowd] == [None] * 4
 
 

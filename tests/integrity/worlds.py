@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import cast
 
 from django.db import connection
 from django.db.models import Model, Q, Sum
@@ -258,6 +259,23 @@ def scheduled() -> list[Rule]:
     ]
 
 
+def mirrored() -> Rule:
+    """The rule of the twins, kept true by triggers from its copy on."""
+    declared = cast("Agrees", WORLDS["twins"].rule)
+    return _named(
+        Agrees(
+            toy.Profile,
+            toy.OldProfile,
+            on=declared.on,
+            fields=declared.fields,
+            name="mirrored_twins",
+            because="The toy says so.",
+            enforce=True,
+            repairs=declared.repairs,
+        )
+    )
+
+
 def run_scheduled(observer: Observer | None = None) -> Report:
     """What is due of these. Raises RunInProgress where another process is at it."""
     rules = scheduled()
@@ -302,18 +320,26 @@ def perform(
     if world == "players":
         rules = [("players.mileage_adds_up", "recalculate_from_player"), ("players.group_total_adds_up", "recompute")]
         return repair([(registry.get(rule), strategy) for rule, strategy in rules], observer=observer, actor="ann")
-    found = WORLDS["accounts" if world == "limited accounts" else world]
-    known = [found.rule, *([LIMIT] if world == "limited accounts" else [])]
+    found, known = _known(world)
     registry.register("toy", known)
     try:
         if verb in ("work", "parts", "part"):
             return _work(observer, verb)
         if verb in PHASES:
-            return consolidate(found.rule, verb, strategy=found.strategy, observer=observer, actor="ann")
+            return consolidate(known[0], verb, strategy="copy", observer=observer, actor="ann")
         chosen = None if keys is None else [(key,) for key in keys]
         return repair([(found.rule, found.strategy)], keys=chosen, observer=observer, actor="ann")
     finally:
         registry.unregister(*(rule.label for rule in known))
+
+
+def _known(world: str) -> tuple[World, list[Rule]]:
+    """What a world is made of, and the rules that are known while something is done to it, its own first."""
+    if world == "limited accounts":
+        return WORLDS["accounts"], [WORLDS["accounts"].rule, LIMIT]
+    if world == "mirrored twins":
+        return WORLDS["twins"], [mirrored()]
+    return WORLDS[world], [WORLDS[world].rule]
 
 
 def _work(observer: Observer | None, verb: str) -> Report:
