@@ -9,6 +9,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Model, Q
 from django.db.models.functions import Now
 
 from integrity.keys import pk_columns
+from integrity.rules.agrees_parts import Part, parts
 from integrity.rules.comparison import differs
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, from_queryset, joined, name, names, value
@@ -25,14 +26,20 @@ LEFT, RIGHT = name("d", "integrity_left"), name("d", "integrity_right")
 class Pairs:
     """Rows ``l`` and ``r`` with the same key; one of them is missing where a key is in one table alone."""
 
-    def __init__(self, rule: Agrees, scope: Scope, using: str) -> None:
+    def __init__(self, rule: Agrees, scope: Scope, using: str, part: Part = (None, None)) -> None:
         self.rule, self.scope, self.using = rule, scope, using
+        self.beyond, self.upto = part
 
     def that_differ(self, *, to_write: bool = False) -> Statement:
         """Pairs of which a row is missing, or a field differs: see ``Rule.violations()``.
 
         to_write: with the primary keys of both rows, ``left__<column>`` and ``right__<column>``.
         """
+        cut = parts(self.rule, self.scope, self.using)
+        each = (Pairs(self.rule, self.scope, self.using, part)._that_differ(to_write=to_write) for part in cut)
+        return joined(" UNION ALL ", each)
+
+    def _that_differ(self, *, to_write: bool) -> Statement:
         columns = [f"key__{field}" for field in self.rule.on]
         columns += [f"{side}__{field}" for field in self.rule.fields for side in ("actual", "expected")]
         if to_write:
@@ -136,6 +143,11 @@ class Pairs:
         """The rows of one table in scope; keys narrow both alike, and so part no pair."""
         rule, scope = self.rule, self.scope
         rows = rule.restrict(model._base_manager.using(self.using).order_by(), scope)
+        first = rule.keys_of(model)[0]
+        if self.beyond is not None:
+            rows = rows.filter(**{f"{first}__gt": self.beyond})
+        if self.upto is not None:
+            rows = rows.filter(**{f"{first}__lte": self.upto})
         if scope.without:
             rows = scope.leave_out(rows, rule.keys_of(model))
         names = [*rule.keys_of(model), *(rule.fields if model is rule.model else rule.fields.values())]

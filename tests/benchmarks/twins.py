@@ -100,7 +100,7 @@ class Differences(Job):
 
 
 class DifferencesWhole(Differences):
-    name, what, goal = "agree-analyze", "the same with records", 1.5
+    name, what, goal = "agree-analyze", "the same with records", 1.3
 
     def by_engine(self) -> None:
         assert analyze([rule_of()]).rules[0].violations

@@ -10,6 +10,7 @@ from django.db.models import Q
 from integrity import UNKNOWN, Agrees
 from integrity.engine import analyze
 from integrity.models import Violation
+from integrity.rules import agrees_parts
 from integrity.scope import Scope
 from tests.integrity.helpers import declared, execute, finds
 from tests.integrity.test_derived import make_account
@@ -240,3 +241,20 @@ def test_a_table_that_has_gone_otherwise_is_not_checked():
 def test_its_sql_reads_each_table_once():
     text = agrees().violations(Scope(), "default").inline(connection)
     assert text.count('"toy_profile"."id"') == text.count('FROM "toy_profile"') == text.count('FROM "toy_oldprofile"')
+
+
+def test_large_tables_are_cut_at_the_same_keys_and_the_parts_find_what_the_whole_does(monkeypatch):
+    members = [make_account() for _ in range(12)]
+    for number, member in enumerate(members):
+        if number % 4:
+            make_left(member, level=number)
+        if number % 3:
+            make_right(member, level=5)
+    rules = [agrees(), agrees(where=Q(level__gt=2))]
+    whole = [found(rule) for rule in rules]
+    assert {what for what, *_ in whole[0].values()} == {"modified", "only_left", "only_right"}
+    monkeypatch.setattr(agrees_parts, "LARGE", 0)
+    execute("SET CONSTRAINTS ALL IMMEDIATE", "ANALYZE toy_profile", "SET LOCAL max_parallel_workers_per_gather = 3")
+    assert [rule.violations(Scope(), "default").text.count("FULL JOIN") for rule in rules] == [4, 4]
+    assert [found(rule) for rule in rules] == whole
+    assert rules[0].violations(Scope.of([(members[1].pk,)]), "default").text.count("FULL JOIN") == 1
