@@ -103,7 +103,7 @@ clean: ## Stop the server; remove its data and all that was installed here
 	@rm -rf .venv .venv-3.13 .tools .data dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 wheel: $(UV) ## Build the wheel of the engine alone
-	@$(UV) build --wheel --python "$(PYTHON)"
+	@$(UV) build --wheel --python "$(PYTHON)" $(ARGS)
 
 lock: $(UV) ## Resolve the dependencies anew
 	@$(UV) lock --python "$(PYTHON)"

@@ -4,16 +4,12 @@ import ast
 import contextlib
 import io
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from argparse import _SubParsersAction
 from dataclasses import fields
 from pathlib import Path
 
-import psycopg
 import pytest
 from django.core.management import get_commands, load_command_class
 
@@ -21,7 +17,7 @@ import integrity
 from integrity import statuses
 from integrity.conf import Conf
 from integrity.registry import registry
-from tests.settings import NUMBER
+from tests import foreign
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,26 +37,6 @@ INSTALLED_APPS = ["integrity", "shop"]
 DATABASES = {"default": database_url.parse(os.environ["DATABASE_URL"])}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SECRET_KEY = "only for tests"
-"""
-# Does in one process what is typed in several: command lines as they are, everything else as Python.
-DRIVER = """
-import contextlib, io, json, shlex, sys
-import django
-from django.core.management import execute_from_command_line
-django.setup()
-answers = []
-for line in json.load(sys.stdin):
-    out, code = io.StringIO(), 0
-    with contextlib.redirect_stdout(out):
-        try:
-            if line.startswith("manage.py "):
-                execute_from_command_line(shlex.split(line))
-            else:
-                exec(line)
-        except SystemExit as end:
-            code = end.code
-    answers.append([code, out.getvalue()])
-print(json.dumps(answers))
 """
 
 
@@ -195,14 +171,9 @@ def test_every_block_of_python_parses(page):
 
 @pytest.fixture(scope="module")
 def database():
-    """A database of its own for the example's project, and for each of the workers of a parallel run."""
-    name = f"test_holdtrue_{os.environ[NUMBER]}_readme_{os.environ.get('PYTEST_XDIST_WORKER', '')}"
-    server = os.environ["DATABASE_URL"]
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name}")
-        yield server.rpartition("/")[0] + f"/{name}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    """For the project of the smallest example."""
+    with foreign.database("readme") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -226,18 +197,7 @@ def answers(shown, database, tmp_path_factory):
     (python,) = [lines for _, lines in fenced(PAGES["reference.md"]) if "rule = registry.get" in " ".join(lines)]
     before = ["manage.py makemigrations shop --verbosity 0", "manage.py migrate --verbosity 0", WORLD]
     lines = [typed for typed, _, _ in shown] + ["manage.py integrity analyze --format json", "\n".join(python)]
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER],
-        cwd=project,
-        env={k: v for k, v in os.environ.items() if k != "COLUMNS"}
-        | {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{project}:{ROOT}"},
-        input=json.dumps([*before, *lines]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)[len(before) :]
+    return foreign.answers(project, database, [*before, *lines], path=ROOT)[len(before) :]
 
 
 def without_times(text):
@@ -261,4 +221,4 @@ def test_the_json_of_the_reference_has_the_keys_of_a_real_one(answers):
 
 
 def test_the_python_of_the_reference_runs(answers):
-    assert answers[-1] == [0, ""]
+    assert answers[-1] == (0, "")
