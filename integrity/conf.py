@@ -44,8 +44,8 @@ class Conf:
     MAX_AFFECTED_SHARE: float = 0.05
     """The brake: a repair that would write more than the greater of the two is stopped before it writes."""
     SWAP_SECONDS: float = 60.0
-    """How long a rebuilt table waits for its moment: for transactions that began before it, and for a free table. So long
-    a phase of a consolidation waits for its tables.
+    """How long a rebuilt table waits for its moment: for transactions that began before it, and for a free table; so
+    long a phase of a consolidation waits for its tables.
     """
     CHANGED_KEYS: int = 10_000
     """Of a tracked rule so many changed keys are looked at one by one; for more the whole table is quicker."""

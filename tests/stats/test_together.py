@@ -93,11 +93,25 @@ def values_of(column):
         return dict(cursor.fetchall())
 
 
+def owners_of_badges():
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(DISTINCT user_id) FROM {CURRENT} AS s JOIN together_badge ON stat_id = s.id")
+        return cursor.fetchone()[0]
+
+
 def agree():
     report = analyze([registry.get("stats.core_stats_agree")])
     return report.status == "clean", report.rules[0].sample
 
 
+@pytest.fixture
+def badges():
+    """What refers to the old table."""
+    yield
+    execute("DROP TABLE IF EXISTS together_badge")
+
+
+@pytest.mark.usefixtures("badges")
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 6))])
 def test_both_tables_agree_after_each_phase_and_nothing_acknowledged_is_lost(seed):
     with at("before copy"):
@@ -105,6 +119,8 @@ def test_both_tables_agree_after_each_phase_and_nothing_acknowledged_is_lost(see
         execute(
             f"INSERT INTO {LEGACY} (user_id, strength) SELECT g, 1 + g % 100 FROM generate_series(1, {USERS}) AS g",
             f"ANALYZE {LEGACY}",
+            f"CREATE TABLE together_badge (stat_id bigint REFERENCES {LEGACY} DEFERRABLE INITIALLY DEFERRED)",
+            f"INSERT INTO together_badge SELECT id FROM {LEGACY}",
         )
         with Crowd(seed) as crowd:
             for phase in ("copy", "verify", "references"):
@@ -116,6 +132,7 @@ def test_both_tables_agree_after_each_phase_and_nothing_acknowledged_is_lost(see
                 assert rows(LEGACY) == rows(CURRENT)
                 assert crowd.lost() == []
                 crowd.work(0)
+            assert owners_of_badges() == USERS
             done = perform("cleanup")
             assert done.status == "clean", done.rules[0].error
             assert LEGACY not in tables()
