@@ -69,6 +69,7 @@ LOST = """
     SELECT count(*) FROM unnest(%s::int[], %s::int[]) AS a (user_id, held) LEFT JOIN {table} AS t USING (user_id)
     WHERE t.{column} IS DISTINCT FROM a.held
 """
+COPIED = "SELECT coalesce(max(changes), 0) FROM integrity_result WHERE rule = 'stats.core_stats_agree' AND writes"
 LEADING_NOWHERE = """
     SELECT count(*) FROM scale_badge AS b WHERE NOT EXISTS (SELECT FROM {table} AS t WHERE t.id = b.stat_id)
 """
@@ -117,7 +118,7 @@ class Phase:
 
     def kill(self, changes):
         """-9, once it has written so much."""
-        while one("SELECT coalesce(max(changes), 0) FROM integrity_result WHERE writes")[0] < changes:
+        while one(COPIED)[0] < changes:
             assert self.process.poll() is None, self.process.stderr.read()
             time.sleep(0.05)
         self.process.send_signal(signal.SIGKILL)
