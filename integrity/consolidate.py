@@ -220,8 +220,8 @@ class _Consolidation(Performer):
             yield f"What was written since stands in {kept} alone. --phase copy brings it over."
         if deleted := counts.get(ONLY_RIGHT):
             yield (
-                f"{rows(deleted)} that {kept} has lost since are back in {back}. --phase copy brings them back to both:"
-                f" where that is not wanted, delete them from {back} first."
+                f"Deleted from {kept} since, and back in {back}: {rows(deleted)}. --phase copy brings them back to"
+                f" both; where that is not wanted, delete them from {back} first."
             )
 
     def _bring_back(self) -> tuple[int, int]:

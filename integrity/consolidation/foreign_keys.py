@@ -91,10 +91,11 @@ class Move:
         target = self._target()
         by_key = reference.target == self.sides.pks[0]
         if by_key:
-            self.sides.refuse_without_counterpart(reference.table, reference.column, self.connection)
             self._refuse_triggers()
         self._run("ALTER TABLE {table} DROP CONSTRAINT {name}")
         moved = self._point_rows() if by_key else 0
+        if by_key:
+            self._refuse_left_behind(moved)
         # A table with checks that still wait cannot be altered.
         self._run("SET CONSTRAINTS ALL IMMEDIATE")
         self._run(
@@ -129,6 +130,17 @@ class Move:
                 **values,
             )
         return moved
+
+    def _refuse_left_behind(self, moved: int) -> None:
+        """Raise Refused for rows that refer to rows without a counterpart, which no pair has pointed anywhere."""
+        reference, sides = self.reference, self.sides
+        counted = compose("SELECT count({c}) AS n FROM {t}", c=name(reference.column), t=name(reference.table))
+        if left := fetch(self.connection, counted)[0]["n"] - moved:
+            raise Refused(
+                f"{left} rows of {reference.table} refer by {reference.column} to rows of {sides.gone._meta.db_table}"
+                f" that {sides.kept._meta.db_table} does not have. Nothing was written for them."
+                f" Next: manage.py integrity consolidate {sides.rule.label} --phase copy"
+            )
 
     def _values(self) -> Iterator[dict[str, Statement]]:
         reference = self.reference

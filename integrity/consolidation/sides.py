@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import Model
 
 from integrity.exceptions import Refused
 from integrity.keys import column_of, pk_columns
 from integrity.rules.agrees import Agrees
-from integrity.statement import Statement, compose, fetch, joined, name
+from integrity.statement import Statement, compose, joined, name
 
 
 @dataclass(frozen=True)
@@ -66,22 +65,3 @@ class Sides:
                 ),
             ),
         )
-
-    def refuse_without_counterpart(self, table: str, column: str, connection: Any) -> None:
-        """Raise Refused where rows of a table refer to rows that have no counterpart to be pointed at."""
-        found = fetch(
-            connection,
-            compose(
-                "SELECT count(*) AS n FROM {table} AS c WHERE c.{column} IS NOT NULL"
-                " AND NOT EXISTS (SELECT FROM ({pairs}) AS p WHERE p.gone = c.{column})",
-                table=name(table),
-                column=name(column),
-                pairs=self.pairs(),
-            ),
-        )[0]["n"]
-        if found:
-            raise Refused(
-                f"{found} rows of {table} refer by {column} to rows of {self.gone._meta.db_table} that"
-                f" {self.kept._meta.db_table} does not have. Nothing was written for them."
-                f" Next: manage.py integrity consolidate {self.rule.label} --phase copy"
-            )

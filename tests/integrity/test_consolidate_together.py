@@ -124,6 +124,9 @@ def test_a_copy_is_cancelled_and_the_same_phase_goes_on_with_the_rest(processes)
     result = process.go_on()
     assert (result["status"], result["exit_code"]) == ("partial", 3)
     assert "the same command goes on with the rest" in result["errors"][-1]
+    # What was copied in part passes for nothing.
+    refused = worlds.perform("twins", "cleanup")
+    assert (refused.status, "do not agree" in refused.rules[0].error) == ("refused", True)
     rest = worlds.perform("twins", "copy")
     assert (rest.status, rest.changes + result["changes"]) == ("clean", 10)
     assert rest.rules[0].counts["identical"] == 11

@@ -195,6 +195,17 @@ def test_what_was_written_after_cleanup_is_kept_by_a_rollback_and_told():
     assert (value(LEGACY, 1, "strength"), value(CURRENT, 1, "strength")) == (10, 99)
 
 
+def test_a_row_deleted_after_cleanup_is_back_in_the_old_table_and_told():
+    world()
+    settle()
+    phase("copy")
+    phase("cleanup", "--yes")
+    execute(f"DELETE FROM {CURRENT} WHERE user_id = 5")
+    back = phase("rollback", code=1)["rules"][0]
+    assert back["notes"][1].startswith("Deleted from stats_corestat since, and back in core_stats_corestat: 1 row. ")
+    assert 5 in rows(LEGACY)
+
+
 def test_a_user_deleted_after_cleanup_is_not_brought_back():
     world()
     settle()

@@ -12,7 +12,7 @@ from integrity.registry import registry
 from stats.phases import perform
 from tests.command_line import url_of
 from tests.integrity.helpers import execute
-from tests.stats.worlds import CURRENT, LEGACY, at, make_users, rows, tables
+from tests.stats.worlds import CURRENT, LEGACY, at, has_triggers, make_users, rows, tables
 from tests.stats.writers import WORK, Writer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,9 +93,9 @@ def values_of(column):
         return dict(cursor.fetchall())
 
 
-def owners_of_badges():
+def owners_of_badges(table=CURRENT):
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(DISTINCT user_id) FROM {CURRENT} AS s JOIN together_badge ON stat_id = s.id")
+        cursor.execute(f"SELECT count(DISTINCT user_id) FROM {table} AS s JOIN together_badge ON stat_id = s.id")
         return cursor.fetchone()[0]
 
 
@@ -113,7 +113,7 @@ def badges():
 
 @pytest.mark.usefixtures("badges")
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 6))])
-def test_both_tables_agree_after_each_phase_and_nothing_acknowledged_is_lost(seed):
+def test_both_tables_agree_after_each_phase_nothing_acknowledged_is_lost_and_all_is_taken_back(seed):
     with at("before copy"):
         make_users(USERS + NEWCOMERS * len(WORK))
         execute(
@@ -138,7 +138,25 @@ def test_both_tables_agree_after_each_phase_and_nothing_acknowledged_is_lost(see
             assert LEGACY not in tables()
             crowd.work()
             crowd.rest()
-        assert crowd.lost() == []
-        assert all(thread.writer.written > 10 for thread in crowd.threads)
-        assert analyze([registry.get("stats.history_unbroken")]).status == "clean"
-        assert analyze([registry.get("stats.history_ends_at_the_current_value")]).status == "clean"
+            assert crowd.lost() == []
+            assert all(thread.writer.written > 10 for thread in crowd.threads)
+            assert analyze([registry.get("stats.history_unbroken")]).status == "clean"
+            assert analyze([registry.get("stats.history_ends_at_the_current_value")]).status == "clean"
+            crowd.work(0)
+            take_back(crowd)
+
+
+def take_back(crowd):
+    """All phases, while writers are at work."""
+    assert perform("rollback").exit_code <= 1
+    assert has_triggers()
+    assert perform("copy").exit_code == 0
+    crowd.rest()
+    assert agree()[0], agree()[1]
+    crowd.work(0)
+    assert perform("rollback").status in ("clean", "partial")
+    crowd.rest()
+    assert (agree()[0], owners_of_badges(LEGACY)) == (True, USERS)
+    crowd.work(0)
+    assert perform("rollback").status in ("clean", "partial")
+    assert not has_triggers()
