@@ -101,7 +101,7 @@ class Performer:
 
     def _busy(self, run: Run, tables: Sequence[str]) -> Refused:
         who = holders(oids_of(tables, self.connection), self.connection)
-        has = f"{who} had it last." if who else "Nobody has it now: many short transactions did."
+        has = f"In the way at last: {who}." if who else "Nobody is in the way now: many short transactions were."
         return Refused(
             f"{' and '.join(tables) or 'What is to be written'} could not be had alone within"
             f" {conf().SWAP_SECONDS:g} s. {has} Nothing more was changed. When that has ended (or is ended:"
