@@ -56,29 +56,23 @@ def send(folder, rows):
             csv.writer(file, lineterminator="\n").writerows([header, *lines])
 
 
-def teams(series):
-    for n in range(LEAGUES):
-        for c in range(CLUBS):
-            for s in series:
-                yield n * CLUBS + c, c, s, n
-
-
 def row(c, s, n, alias, number):
     return f"Club {c}", f"Series {s}", f"L{n}", f"Club {c} Series {s}", alias, number
 
 
 def first_night():
-    return [row(c, s, n, "", f"{n}.{c}.{s}") for _, c, s, n in teams(range(SERIES))]
+    return (row(c, s, n, "", f"{n}.{c}.{s}") for n in range(LEAGUES) for c in range(CLUBS) for s in range(SERIES))
 
 
 def second_night():
-    """In another order 17 in a hundred have an alias, 2 other numbers, 1 is gone, and every club has new teams."""
-    rows = [row(c, SERIES, 0, "", f"new {c}") for c in range(CLUBS)]
-    for place, c, s, n in teams(range(SERIES)):
-        of = (place + 7 * s) % 100
-        if of:
-            rows.append(row(c, s, n, "The Other" if of < 18 else "", f"{'x' * (of > 97)}{n}.{c}.{s}"))
-    return rows[::-1]
+    """In another order 17 in a hundred have an alias, 2 other numbers, 1 is gone, and every club has a new team."""
+    for n in reversed(range(LEAGUES)):
+        for c in reversed(range(CLUBS)):
+            for s in reversed(range(SERIES)):
+                of = (n * CLUBS + c + 7 * s) % 100
+                if of:
+                    yield row(c, s, n, "The Other" if of < 18 else "", f"{'x' * (of > 97)}{n}.{c}.{s}")
+    yield from (row(c, SERIES, 0, "", f"new {c}") for c in range(CLUBS))
 
 
 def command(*words):
