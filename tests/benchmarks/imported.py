@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +78,7 @@ def send(alias: str) -> None:
 
 def _file(name: str, header: list[str], rows: Iterator[list[str]]) -> None:
     with (folder / f"{name}.csv").open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        csv.writer(file, lineterminator="\n").writerows(itertools.chain([header], rows))
 
 
 class FirstImport(Job):

@@ -4,6 +4,7 @@
 """
 
 import csv
+import itertools
 import json
 import os
 import subprocess
@@ -53,7 +54,7 @@ def send(folder, rows):
     }
     for name, (header, lines) in places.items():
         with (folder / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *lines])
+            csv.writer(file, lineterminator="\n").writerows(itertools.chain([header], lines))
 
 
 def row(c, s, n, alias, number):
