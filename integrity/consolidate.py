@@ -21,10 +21,12 @@ from integrity.enforcement.states import state
 from integrity.engine import analyze
 from integrity.exceptions import Refused, UsageError
 from integrity.journal import note_columns, write
+from integrity.locking import oids_of
 from integrity.look import look
 from integrity.models import Change, Run
 from integrity.observer import Observer
 from integrity.plan import Plan
+from integrity.rebuilding.swap import parents
 from integrity.repair import repair
 from integrity.reports import Report, RuleReport, rows
 from integrity.rules.agrees import Agrees
@@ -177,7 +179,9 @@ class _Consolidation(Performer):
             self.observer.reaches("let go")
             return keys
 
-        return self.attempt(run, work, also=[kept])
+        # Those cannot be let go of while somebody uses what they refer to.
+        targets = parents(oids_of([kept], self.connection)[0], self.connection) if self._is_kept() else []
+        return self.attempt(run, work, also=[kept, *targets])
 
     def _prove_and_retire(self, result: RuleReport) -> int:
         try:
@@ -192,7 +196,7 @@ class _Consolidation(Performer):
 
     def rollback(self) -> Report:
         """The latest phase that is in effect, as the catalog and the journal tell."""
-        if has_table(retired_name(self.rule), self.connection):
+        if self._is_kept():
             return self.perform("rollback", self._bring_table_back)
         if references_are_in_effect(self.rule):
             return self._references_back()
@@ -326,9 +330,11 @@ class _Consolidation(Performer):
         )
         return max(1, int(fetch(self.connection, counted)[0]["n"]))
 
+    def _is_kept(self) -> bool:
+        return has_table(retired_name(self.rule), self.connection)
+
     def _is_gone(self) -> bool:
-        tables = retired_name(self.rule), self.rule.other._meta.db_table
-        put_aside = [has_table(table, self.connection) for table in tables] == [True, False]
+        put_aside = self._is_kept() and not has_table(self.rule.other._meta.db_table, self.connection)
         return put_aside or is_retired(self.rule, DEFAULT_DB_ALIAS)
 
     def _require_table(self) -> None:

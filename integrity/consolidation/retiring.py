@@ -46,8 +46,8 @@ def prove(rule: Agrees, report: RuleReport, *, seconds: float | None = None) -> 
     left, right = rule.model._meta.db_table, rule.other._meta.db_table
     lock_together([left, right], connection, seconds=seconds)
     with transaction.atomic():
-        # At the end readers have to go too: one who stays for long is met now, not after the proof, while which
-        # others may read.
+        # At the end readers have to go too: one who stays for long is met now, not after the proof, during
+        # which others may read.
         lock_alone([left, right], connection)
         transaction.set_rollback(True)
     referring = [f"{key.table}.{key.column}" for key in references_to(right, connection)]
