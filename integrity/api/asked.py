@@ -54,8 +54,8 @@ class ViolationsIn(Page):
 class RunsIn(Page):
     """Which runs."""
 
-    verb: Literal["analyze", "repair", "verify", "undo", "enforce", "import", "consolidate"] | None = Field(
-        None, description="Only of this verb."
+    verb: Literal["analyze", "repair", "verify", "undo", "enforce", "import", "consolidate", "run", "resume"] | None = (
+        Field(None, description="Only of this verb.")
     )
     status: Literal["queued", "running", "clean", "violated", "partial", "failed", "refused"] | None = Field(
         None, description="Only those that stand so."

@@ -321,6 +321,11 @@ def test_what_enforcement_would_do_is_told(program):
 # Runs
 
 
+@pytest.mark.parametrize("verb", Run.Verb.values)
+def test_runs_of_every_verb_are_found(program, verb):
+    assert program.get("runs", verb=verb)["runs"] == []
+
+
 def test_runs_are_found_by_filters_the_latest_first(program, wrong):
     for actor in ("ann", "bob", "ann"):
         engine.analyze([registry.get(RULE)], actor=actor)
