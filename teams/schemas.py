@@ -159,7 +159,12 @@ class PollIn(Body):
 
     team_id: IdIn = Field(description="The team that is asked; you belong to it.")
     question: Annotated[Said, Field(max_length=500)] = Field(description="What is asked.")
-    choices: list[Choice] = Field(min_length=2, max_length=MOST_CHOICES, description="The answers to choose from.")
+    choices: list[Choice] = Field(
+        min_length=2,
+        max_length=MOST_CHOICES,
+        description="The answers to choose from, each once.",
+        json_schema_extra={"uniqueItems": True},
+    )
 
 
 class VoteIn(Body):
