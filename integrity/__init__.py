@@ -1,6 +1,5 @@
 """Holdtrue: what must always be true about data, declared once; analyzed, repaired, verified and undone."""
 
-from integrity.automatic import Automatic
 from integrity.expressions import Latest, PerKey
 from integrity.repairs.adjust import Adjust
 from integrity.repairs.clear import Clear
@@ -19,6 +18,7 @@ from integrity.rules.derived import Derived
 from integrity.rules.ordered import Ordered
 from integrity.rules.references import References
 from integrity.rules.unique import Unique
+from integrity.schedules.automatic import Automatic
 
 __all__ = [
     "UNKNOWN",

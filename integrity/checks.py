@@ -11,7 +11,7 @@ from django.db import connections, router
 
 from integrity.enforcement.ways import enforcement_of
 from integrity.registry import registry
-from integrity.schedule import TAG, setting_problems
+from integrity.schedules.schedule import TAG, setting_problems
 
 
 def check_rules(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:

@@ -25,9 +25,9 @@ from integrity.locking import oids_of
 from integrity.look import look
 from integrity.models import Change, Run
 from integrity.observer import Observer
-from integrity.plan import Plan
 from integrity.rebuilding.swap import parents
 from integrity.repair import repair
+from integrity.repairing.plan import Plan
 from integrity.reports import Report, RuleReport, rows
 from integrity.rules.agrees import Agrees
 from integrity.rules.agrees_pairs import MODIFIED, ONLY_LEFT, ONLY_RIGHT

@@ -19,10 +19,10 @@ from integrity.locking import lock_together
 from integrity.look import look
 from integrity.models import Enforcement, Run
 from integrity.reports import Report, RuleReport
-from integrity.restore import is_passing
 from integrity.rules.base import Rule
 from integrity.scope import Scope
 from integrity.statement import Statement, run
+from integrity.undoing.restore import is_passing
 
 PATIENCE = 25
 """How many times longer a step waits behind which nobody queues: an index that is built beside writers."""

@@ -24,9 +24,9 @@ from integrity.look import look
 from integrity.models import Change, Run, Violation
 from integrity.notes import look_again
 from integrity.observer import Observer
-from integrity.plan import Plan
 from integrity.rebuilding.record import rebuilds
 from integrity.registry import registry
+from integrity.repairing.plan import Plan
 from integrity.reports import PlannedChange, Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.schema import model_of

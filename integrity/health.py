@@ -31,8 +31,8 @@ from integrity.engine import analyze
 from integrity.importing.declarations import Import
 from integrity.looks import Looks, last_looks
 from integrity.observer import Observer
-from integrity.overdue import LOOK, Overdue, overdue
 from integrity.rules.base import SEVERITIES, Rule
+from integrity.schedules.overdue import LOOK, Overdue, overdue
 from integrity.trend import latest, outlook
 
 __all__ = [

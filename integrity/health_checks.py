@@ -18,10 +18,10 @@ from integrity.importing.declarations import Import
 from integrity.importing.protection import VALID, constraints
 from integrity.looks import Looks
 from integrity.models import Run, Severed
-from integrity.overdue import Overdue
-from integrity.readiness import READY, readiness
 from integrity.rules.base import Rule
-from integrity.schedule import schedule_of
+from integrity.schedules.overdue import Overdue
+from integrity.schedules.readiness import READY, readiness
+from integrity.schedules.schedule import schedule_of
 
 _RECENT = timedelta(days=30)
 

@@ -15,12 +15,12 @@ from django.db.models import Max, Model
 from django.utils import timezone
 from psycopg import sql
 
-from integrity.defaults import unplanned
 from integrity.exceptions import Refused
 from integrity.keys import pk_columns
 from integrity.models import Change, Run
-from integrity.owners import owner_of, owner_of_new, text_object
-from integrity.plan import Plan
+from integrity.repairing.defaults import unplanned
+from integrity.repairing.owners import owner_of, owner_of_new, text_object
+from integrity.repairing.plan import Plan
 from integrity.repairs.base import DELETE, INSERT, QUARANTINED, UPDATE
 from integrity.schema import Column, columns
 from integrity.statement import Part, Statement, as_statement, compose, joined, name, names, value

@@ -11,7 +11,7 @@ from integrity import deadline, statuses
 from integrity.conf import conf
 from integrity.exceptions import NotChecked
 from integrity.keys import Key
-from integrity.planner import hashing
+from integrity.repairing.planner import hashing
 from integrity.reports import Finding, RuleReport, Suspect
 from integrity.rules.base import Rule
 from integrity.rules.comparison import Tolerance, differs

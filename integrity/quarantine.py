@@ -9,8 +9,8 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
 
 from integrity.models import Quarantined
-from integrity.owners import keys_of
 from integrity.registry import registry
+from integrity.repairing.owners import keys_of
 from integrity.reports import Report
 from integrity.rules.base import Rule
 from integrity.undo import undo

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.db import DEFAULT_DB_ALIAS, router
 
 from integrity import leases, records, statuses
-from integrity.automatic import AUTOMATIC, Automatic
-from integrity.automatic_brake import AutomaticBrake
 from integrity.exceptions import UsageError
-from integrity.holding import Holding
 from integrity.keys import Key, Keys, by_label, stored
 from integrity.models import Run
 from integrity.observer import Observer
-from integrity.ordering import Job, in_order
+from integrity.repairing.holding import Holding
+from integrity.repairing.ordering import Job, in_order
+from integrity.repairing.rule_repair import RuleRepair
 from integrity.reports import Report, RuleReport, Wider
-from integrity.rule_repair import RuleRepair
 from integrity.rules.base import Rule
 from integrity.safety import Brake
+from integrity.schedules.automatic import AUTOMATIC, Automatic
+from integrity.schedules.automatic_brake import AutomaticBrake
 from integrity.scope import Scope
 
 
@@ -98,7 +98,7 @@ def _rebuilds(job: Job) -> bool:
 def _work(job: Job, *, divides: bool) -> type[RuleRepair]:
     """Rows in batches, here or by worker processes, or a whole table."""
     if _rebuilds(job):
-        from integrity.rebuild import TableRebuild
+        from integrity.rebuilding.table import TableRebuild
 
         return TableRebuild
     if divides:

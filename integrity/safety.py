@@ -17,12 +17,12 @@ from integrity.conf import conf
 from integrity.enforcement.along import rows_along
 from integrity.enforcement.declared import our_triggers
 from integrity.exceptions import Harm, Refused, UsageError
-from integrity.harmful import can_harm
-from integrity.holding import Holding
 from integrity.keys import Key, pk_columns
 from integrity.models import Run
-from integrity.plan import Plan
 from integrity.registry import registry
+from integrity.repairing.harmful import can_harm
+from integrity.repairing.holding import Holding
+from integrity.repairing.plan import Plan
 from integrity.rules.base import Rule
 from integrity.rules.comparison import apart
 from integrity.schema import triggers

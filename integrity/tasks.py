@@ -36,7 +36,7 @@ def sweep(timestamp: int) -> str:
 @app.task(name="integrity.run_due", queue=QUEUE, queueing_lock="integrity schedules")
 def run_due(timestamp: int) -> str:
     """The looks whose schedule asks for them, and the automatic repairs after them."""
-    from integrity.scheduling import run_due as run
+    from integrity.schedules.scheduling import run_due as run
 
     done = run()
     return done.busy or done.status

@@ -14,9 +14,9 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from integrity import deadline, events
 from integrity.conf import conf
 from integrity.exceptions import Cancelled
-from integrity.holding import Holding
 from integrity.models import Run
 from integrity.observer import Observer
+from integrity.repairing.holding import Holding
 from integrity.statement import Statement, fetch
 
 POLL_SECONDS = 0.2

@@ -11,24 +11,25 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db import IntegrityError as Violated
 from django.db.models import Case, Value, When
 
-from integrity import leases, records, restore, statuses
+from integrity import leases, records, statuses
 from integrity.conf import conf
 from integrity.enforcement.states import refuse_while_mirrored
 from integrity.exceptions import Cancelled, EngineError, LostRun, Refused, sentence
-from integrity.extent import Extent, undoable
-from integrity.holding import Holding
 from integrity.keys import Key
 from integrity.models import Change, Run
 from integrity.observer import Observer
 from integrity.rebuilding.record import SWAPS_BACK
+from integrity.rebuilding.swap_back import swap_back
 from integrity.registry import registry
+from integrity.repairing.holding import Holding
 from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.reports import Conflict, Report, RuleReport
 from integrity.rules.base import Rule
 from integrity.safety import enter
 from integrity.schema import columns, model_of
-from integrity.swap_back import swap_back
 from integrity.throttle import Throttle
+from integrity.undoing import restore
+from integrity.undoing.extent import Extent, undoable
 
 _DONE = Case(
     When(before__isnull=True, then=Value(INSERT)), When(after__isnull=True, then=Value(DELETE)), default=Value(UPDATE)

@@ -8,14 +8,15 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from integrity import control, healing
+from integrity import control
 from integrity.admin.base import actor, require, rule_url
 from integrity.admin.consent import ReasonForm, note
 from integrity.admin.repairing import rule_or_404
 from integrity.exceptions import EngineError
 from integrity.models import Run
 from integrity.overview.kept import forget
-from integrity.readiness import readiness
+from integrity.schedules import healing
+from integrity.schedules.readiness import readiness
 
 WORDS = {
     "pause": ("Pause", "It waits before its next batch until it is resumed; what it has written stays.", "is paused"),

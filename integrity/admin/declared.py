@@ -26,10 +26,10 @@ from integrity.overview import Standing, standings
 from integrity.overview.charts import of_points, spark
 from integrity.overview.standing import BROKEN, HOLDS, NOT_CHECKED
 from integrity.permissions import may
-from integrity.readiness import readiness
 from integrity.registry import registry
 from integrity.rules.base import SEVERITIES, Rule
-from integrity.schedule import schedule_of, sweep_of
+from integrity.schedules.readiness import readiness
+from integrity.schedules.schedule import schedule_of, sweep_of
 from integrity.shown import lasting, show
 from integrity.trend import outlook
 

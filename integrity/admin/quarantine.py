@@ -20,9 +20,9 @@ from integrity.admin.consent import ReasonForm, note
 from integrity.admin.filters import ByApp, ByRule
 from integrity.exceptions import EngineError
 from integrity.models import Quarantined, Run
-from integrity.owners import key_as_told
 from integrity.quarantine import along, restore
 from integrity.registry import registry
+from integrity.repairing.owners import key_as_told
 from integrity.reports import Report, RuleReport, rows
 from integrity.shown import show
 

@@ -16,10 +16,10 @@ from integrity.alerts.subjects import Subject, subjects
 from integrity.alerts.unhealed import tell_left
 from integrity.conf import conf
 from integrity.looks import NEVER, Looks, last_looks
-from integrity.overdue import LOOK, SWEEP, Overdue, overdue
 from integrity.registry import registry
 from integrity.rules.base import Rule
-from integrity.schedule import schedule_of
+from integrity.schedules.overdue import LOOK, SWEEP, Overdue, overdue
+from integrity.schedules.schedule import schedule_of
 
 _SEEN = {LOOK: (Seen.MISSED, Seen.ON_TIME), SWEEP: (Seen.OVERDUE, Seen.SWEPT)}
 

@@ -18,7 +18,7 @@ from integrity.registry import registry
 from integrity.rendering.listing import result_object, rule_object
 from integrity.rendering.machine import list_object
 from integrity.rules.base import Rule
-from integrity.scheduling import next_look
+from integrity.schedules.scheduling import next_look
 from integrity.scope import Scope
 
 Name = Annotated[Label, Path(description="The rule, `app.name`.", examples=["players.mileage_adds_up"])]

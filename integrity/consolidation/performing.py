@@ -17,9 +17,9 @@ from integrity.locking import holders, lock_together, oids_of, patiently
 from integrity.models import Run
 from integrity.observer import Observer
 from integrity.reports import Report, RuleReport
-from integrity.restore import is_passing
 from integrity.rules.agrees import Agrees
 from integrity.safety import enter
+from integrity.undoing.restore import is_passing
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from integrity.enforcement.incremental import add_changes
 from integrity.enforcement.names import KEEPING, KEPT, KEYS, NEW, OLD, OUTER, keeping
 from integrity.expressions import array_type
 from integrity.keys import columns_of, pk_columns
-from integrity.ordering import feeds_itself
 from integrity.paths import Hop
+from integrity.repairing.ordering import feeds_itself
 from integrity.repairs.recompute import Recompute
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined, name, names

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Model
 from django.utils import timezone
 
-from integrity.defaults import unplanned
+from integrity.repairing.defaults import unplanned
 
 
 def defaults(model: type[Model], sets: Sequence[str], connection: Any) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F, Model
 from django.db.models.functions import Cast
 
-from integrity.defaults import unplanned
 from integrity.exceptions import WrongDeclaration
 from integrity.keys import column_of, columns_of
 from integrity.paths import resolve
+from integrity.repairing.defaults import unplanned
 from integrity.statement import Statement, compose, from_queryset, joined, name, names, run, value
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrity import statuses
-from integrity.healing import Healed
 from integrity.importing.rejects import Reject
 from integrity.reports import Report, RuleReport
+from integrity.schedules.healing import Healed
 
 COUNTS = ("inserted", "updated", "unchanged", "deactivated", "rejected")
 

@@ -16,7 +16,6 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, tran
 
 from integrity import events, leases, records, statuses
 from integrity.exceptions import EngineError, LostRun, Refused, UsageError, sentence
-from integrity.healing import heal_after
 from integrity.importing.declarations import Import
 from integrity.importing.passing import Passing
 from integrity.importing.protection import VALID, constraints, refuse_switched_off
@@ -26,6 +25,7 @@ from integrity.importing.restoring import duplicates, restore_constraint
 from integrity.importing.sources import Given, find
 from integrity.models import RejectedRow, Run
 from integrity.observer import Observer
+from integrity.schedules.healing import heal_after
 from integrity.schema import require_declared
 
 logger = logging.getLogger(__name__)

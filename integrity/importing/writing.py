@@ -12,7 +12,6 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from psycopg import errors
 
-from integrity.defaults import unplanned
 from integrity.importing import filling
 from integrity.importing.freeing import free_numbers
 from integrity.importing.matching import INSERT, UPDATE, VANISH, Diff, Survey
@@ -24,6 +23,7 @@ from integrity.journal import CHANGES, image, key_object
 from integrity.keys import pk_columns
 from integrity.models import Run
 from integrity.observer import Observer
+from integrity.repairing.defaults import unplanned
 from integrity.schema import columns
 from integrity.statement import Part, Statement, compose, fetch, joined, name, names, run, value
 

@@ -15,8 +15,8 @@ from integrity.health import recorded_health
 from integrity.importing.declarations import Import
 from integrity.looks import last_looks
 from integrity.metrics.families import Rows, gauge, seconds
-from integrity.overdue import overdue
 from integrity.rules.base import Rule
+from integrity.schedules.overdue import overdue
 
 _STATES = (MISSING, GUARDED, ENFORCED, OUTDATED, DISABLED, RETIRED, "unknown")
 _RULE = ("rule", "app", "severity")

@@ -15,9 +15,9 @@ from integrity import health_checks
 from integrity.checkup import Check
 from integrity.importing.known import imports as known_imports
 from integrity.looks import last_looks
-from integrity.overdue import overdue
-from integrity.readiness import READY, readiness
 from integrity.rules.base import Rule
+from integrity.schedules.overdue import overdue
+from integrity.schedules.readiness import READY, readiness
 
 SECONDS = 60
 

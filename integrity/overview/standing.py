@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from integrity.looks import NEVER, Look, Looks, last_looks
 from integrity.models import Violation
-from integrity.overdue import LOOK, overdue
 from integrity.rules.base import Rule
+from integrity.schedules.overdue import LOOK, overdue
 from integrity.statement import compose, fetch, value
 from integrity.trend import Point, latest
 

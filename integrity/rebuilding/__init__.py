@@ -1,1 +1,1 @@
-"""The pieces of rebuilding a table beside itself; the verbs are integrity/rebuild.py and integrity/swap_back.py."""
+"""Rebuilding a table beside itself, and taking that back: its steps and what they need."""

@@ -17,7 +17,7 @@ from django.db.models.functions import RowNumber
 from integrity.expressions import name_of
 from integrity.keys import columns_of, pk_columns
 from integrity.paths import resolve
-from integrity.planner import hashing
+from integrity.repairing.planner import hashing
 from integrity.repairs.keep_one import order_of
 from integrity.rules.unique import Unique
 from integrity.statement import Part, Statement, compose, fetch, from_queryset, joined, name, names, run

@@ -13,7 +13,7 @@ from integrity.checkup import DEGRADED, FORMULA, HEALTHY, NOT_CHECKED, Check, En
 from integrity.rendering.machine import lines
 from integrity.rendering.terminal import table
 from integrity.rules.base import SEVERITIES
-from integrity.spans import told
+from integrity.schedules.spans import told
 
 _STYLES = {HEALTHY: "green", DEGRADED: "red", NOT_CHECKED: "yellow"}
 

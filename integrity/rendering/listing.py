@@ -17,7 +17,7 @@ from integrity.rendering.machine import lines, list_object
 from integrity.rendering.terminal import fitting, status
 from integrity.reports import States, added
 from integrity.rules.base import Rule
-from integrity.schedule import schedule_of
+from integrity.schedules.schedule import schedule_of
 from integrity.shown import show
 
 

@@ -11,9 +11,9 @@ from django.utils import timezone
 from rich.console import Console
 
 from integrity.models import Quarantined
-from integrity.owners import key_as_told
 from integrity.rendering.machine import lines, list_object
 from integrity.rendering.terminal import fitting
+from integrity.repairing.owners import key_as_told
 from integrity.shown import show
 
 

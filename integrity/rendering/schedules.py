@@ -13,8 +13,8 @@ from integrity.rendering import machine
 from integrity.rendering.report import print_report
 from integrity.rendering.terminal import table
 from integrity.rules.base import Rule
-from integrity.schedule import schedule_of, sweep_of
-from integrity.scheduling import Due, Scheduled
+from integrity.schedules.schedule import schedule_of, sweep_of
+from integrity.schedules.scheduling import Due, Scheduled
 
 
 def as_object(found: Scheduled, *, dry_run: bool) -> dict[str, Any]:

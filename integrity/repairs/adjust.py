@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 from django.db.models import F, Field, Model, Q, UniqueConstraint, Value
 
 from integrity.compiler import select
-from integrity.defaults import unplanned
 from integrity.exceptions import WrongDeclaration
 from integrity.expressions import Typed
 from integrity.keys import column_of, columns_of, pk_columns
 from integrity.paths import lookups, resolve
+from integrity.repairing.defaults import unplanned
 from integrity.repairs.base import Repair, Write
 from integrity.repairs.master import fk_column, master_problems
 from integrity.scope import Scope

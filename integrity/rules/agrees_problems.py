@@ -9,10 +9,10 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Field, Model, Q, UniqueConstraint
 
-from integrity.defaults import unplanned
 from integrity.exceptions import WrongDeclaration
 from integrity.keys import column_of
 from integrity.paths import lookups, resolve
+from integrity.repairing.defaults import unplanned
 from integrity.rules.comparison import is_measure
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from django.core.checks import CheckMessage, Error
 from django.db.models import Field, Model, Q, QuerySet
 
-from integrity.automatic import Automatic, automatic_problems
 from integrity.compiler import population
 from integrity.exceptions import UnknownName, WrongDeclaration
 from integrity.keys import Key, columns_of, key_as_json, key_from_json, parse
 from integrity.limits import Limit
 from integrity.paths import Path, lookups, resolve
 from integrity.rules.tracking_problems import tracking_problems
-from integrity.schedule import schedule_problems
+from integrity.schedules.automatic import Automatic, automatic_problems
+from integrity.schedules.schedule import schedule_problems
 from integrity.scope import Scope
 from integrity.statement import Statement, compose, joined, name
 

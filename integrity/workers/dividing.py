@@ -10,17 +10,17 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity import records
 from integrity.conf import conf
-from integrity.emptiness import refuse_empty_reference
 from integrity.journal import note_columns
 from integrity.keys import Key
-from integrity.leftovers import sweep
 from integrity.look import cuts, keys_in, row_cuts
 from integrity.models import Part, Result, Run
+from integrity.rebuilding.leftovers import sweep
+from integrity.repairing.emptiness import refuse_empty_reference
+from integrity.repairing.rule_repair import RuleRepair
+from integrity.repairing.whole_rules import count_whole
 from integrity.reports import Wider
-from integrity.rule_repair import RuleRepair
 from integrity.rules.base import Rule
 from integrity.schema import is_retired, missing_tables, require_declared
-from integrity.whole_rules import count_whole
 from integrity.workers.parts import END, KEYS, WHOLE, call_for
 
 WHOLE_BEFORE = "whole_before"

@@ -17,12 +17,12 @@ from django.utils import timezone
 
 from integrity import events, records, statuses
 from integrity.exceptions import UsageError
-from integrity.extent import Extent, undoable
 from integrity.importing.declarations import Import
 from integrity.keys import Key, Keys, by_label, stored
 from integrity.models import Run
 from integrity.rules.base import Rule
 from integrity.safety import Brake
+from integrity.undoing.extent import Extent, undoable
 from integrity.workers import queue
 
 CALL = "call"

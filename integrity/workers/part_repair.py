@@ -12,10 +12,10 @@ from integrity.look import keys_in
 from integrity.models import Part, Run
 from integrity.notes import look_again
 from integrity.observer import Observer
-from integrity.ordering import Job
 from integrity.registry import registry
+from integrity.repairing.ordering import Job
+from integrity.repairing.rule_repair import RuleRepair
 from integrity.reports import added
-from integrity.rule_repair import RuleRepair
 from integrity.safety import Brake
 from integrity.schema import require_declared
 from integrity.workers.dividing import WHOLE_BEFORE

@@ -18,10 +18,10 @@ from django.utils import timezone
 from integrity import leases, statuses
 from integrity.conf import conf
 from integrity.exceptions import LostRun, Paused
-from integrity.holding import Holding
 from integrity.keys import Key
 from integrity.models import Part, Run
 from integrity.registry import registry
+from integrity.repairing.holding import Holding
 from integrity.reports import added
 from integrity.scope import Scope
 from integrity.statement import Statement, fetch

@@ -11,9 +11,9 @@ from decimal import Decimal
 
 import pytest
 
-from integrity import batch
 from integrity.engine import analyze
 from integrity.registry import registry
+from integrity.repairing import batch
 from players.models import Player
 from players.sessions import close_sessions
 from tests.integrity import worlds

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from integrity.batches import Batches
 from integrity.conf import conf
+from integrity.repairing.batches import Batches
 
 
 @pytest.fixture

@@ -182,7 +182,7 @@ def test_a_row_that_is_edited_again_and_again_is_skipped_and_reported(other, mon
 
 def editing(monkeypatch, other, times):
     """Edits the newest posting of ledger 2 between plan and lock, so often."""
-    from integrity.plan import Plan
+    from integrity.repairing.plan import Plan
 
     lock, left = Plan.lock, [times]
 
@@ -205,7 +205,7 @@ def postings(ledger):
 
 @pytest.mark.usefixtures("ledgers")
 def test_a_posting_deleted_between_plan_and_lock_is_planned_anew(other, monkeypatch):
-    from integrity.plan import Plan
+    from integrity.repairing.plan import Plan
 
     lock, gone = Plan.lock, []
 

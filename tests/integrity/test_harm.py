@@ -3,8 +3,9 @@
 import pytest
 from django.db.models import Q, Sum
 
-from integrity import Always, Derived, batches
+from integrity import Always, Derived
 from integrity.models import Change
+from integrity.repairing import batches
 from integrity.undo import undo
 from tests.integrity import worlds
 from tests.integrity.helpers import declared, registered, repaired

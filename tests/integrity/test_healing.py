@@ -13,13 +13,13 @@ from integrity.alerts.messages import Message, text
 from integrity.alerts.models import Alert, AlertState
 from integrity.engine import analyze
 from integrity.exceptions import UsageError
-from integrity.healing import ACTOR, resume
 from integrity.health import recorded_health
 from integrity.models import Change, Result, Run
-from integrity.readiness import IN_VAIN, readiness
 from integrity.registry import registry
 from integrity.repair import repair
-from integrity.scheduling import run_due, run_now
+from integrity.schedules.healing import ACTOR, resume
+from integrity.schedules.readiness import IN_VAIN, readiness
+from integrity.schedules.scheduling import run_due, run_now
 from integrity.undo import undo
 from tests.command_line import manage
 from tests.integrity import feeds

@@ -7,9 +7,10 @@ import pytest
 from django.db import OperationalError, connection
 from psycopg import errors
 
-from integrity import batch, undo
+from integrity import undo
 from integrity.models import Change, Run
 from integrity.observer import Observer
+from integrity.repairing import batch
 from tests.integrity import worlds
 from tests.integrity.others import Other
 from tests.integrity.worlds import SMALL, WORLDS

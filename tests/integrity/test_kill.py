@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from integrity import batch, undo
+from integrity import undo
 from integrity.models import Change, Result, Run
+from integrity.repairing import batch
 from tests.integrity import worlds
 from tests.integrity.worlds import SMALL, WORLDS
 

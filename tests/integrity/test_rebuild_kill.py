@@ -5,10 +5,11 @@ import re
 import pytest
 from django.db import connection
 
-from integrity import rebuild, swap_back
 from integrity.exceptions import RunInProgress
 from integrity.models import Result, Run
 from integrity.observer import Observer
+from integrity.rebuilding import swap_back
+from integrity.rebuilding import table as rebuild
 from integrity.rebuilding.portrait import differences
 from tests.integrity import rebuilds, worlds
 from tests.integrity.others import Other

@@ -205,7 +205,7 @@ def test_totals_of_totals_are_taken_back():
 def test_a_chain_that_is_too_long_to_converge_is_not_called_clean(monkeypatch):
     make_chain(*[1] * 6)
     rule = totals()
-    monkeypatch.setattr("integrity.rule_repair.MAX_PASSES", 2)
+    monkeypatch.setattr("integrity.repairing.rule_repair.MAX_PASSES", 2)
     report = repaired(rule)
     assert (report.status, report.exit_code) == ("partial", 3)
     assert report.rules[0].violations == len(finds(rule)) > 0
@@ -214,7 +214,7 @@ def test_a_chain_that_is_too_long_to_converge_is_not_called_clean(monkeypatch):
 def test_a_circle_of_rows_never_comes_to_rest_and_says_so(monkeypatch):
     first, second = make_chain(1, 1)
     toy.Node.objects.filter(pk=first.pk).update(parent=second)
-    monkeypatch.setattr("integrity.rule_repair.MAX_PASSES", 3)
+    monkeypatch.setattr("integrity.repairing.rule_repair.MAX_PASSES", 3)
     report = repaired(totals())
     assert report.status == "partial"
     assert "3 passes" in report.rules[0].reasons[0]

@@ -6,10 +6,10 @@ from django.db import connection
 from django.db.models import Count, F, Q, Sum
 
 from integrity import Adjust, Always, Derived, PerKey
-from integrity.batches import Batches
 from integrity.exceptions import UsageError
 from integrity.models import Change, Run
 from integrity.repair import repair
+from integrity.repairing.batches import Batches
 from integrity.safety import Brake
 from integrity.schema import _type_name, columns, require_declared
 from tests.integrity.helpers import contents, declared, execute, finds, registered, repaired

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from integrity import Always
 from integrity.exceptions import WrongDeclaration
-from integrity.overdue import overdue
-from integrity.schedule import Schedule, schedule_of
+from integrity.schedules.overdue import overdue
+from integrity.schedules.schedule import Schedule, schedule_of
 from tests.integrity.helpers import declared, registered
 from tests.integrity.looks import NOW, ago, looked
 from tests.toy import models as toy

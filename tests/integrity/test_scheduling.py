@@ -7,12 +7,13 @@ import pytest
 from django.db.models import Q
 from django.utils import timezone
 
-from integrity import Always, scheduling
+from integrity import Always
 from integrity.looks import last_looks
 from integrity.models import Result, Run
 from integrity.observer import Observer
 from integrity.registry import registry
-from integrity.scheduling import CHANGES, EVERYTHING, due, next_look, run_due, run_now
+from integrity.schedules import scheduling
+from integrity.schedules.scheduling import CHANGES, EVERYTHING, due, next_look, run_due, run_now
 from tests.command_line import manage
 from tests.integrity.helpers import declared, execute, registered
 from tests.integrity.looks import NOW, ago, looked

@@ -10,12 +10,13 @@ from django.db import connection
 from django.db.models import Q
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from integrity import Always, batches, control
-from integrity.batch import STEPS
+from integrity import Always, control
 from integrity.exceptions import RunInProgress, UsageError
 from integrity.models import Change, Part, Result, Run, Violation
 from integrity.registry import registry
 from integrity.repair import repair
+from integrity.repairing import batches
+from integrity.repairing.batch import STEPS
 from integrity.workers import later
 from integrity.workers.performing import perform
 from integrity.workers.progress import progress

@@ -9,7 +9,7 @@ from django.db.models.functions import Lower
 
 from integrity.engine import accept, analyze
 from integrity.models import Violation
-from integrity.worklist import Listed
+from integrity.repairing.worklist import Listed
 from tests.integrity.helpers import registered
 from tests.integrity.others import Other
 from tests.integrity.test_concurrency import At

@@ -38,7 +38,7 @@ from integrity.registry import registry
 from integrity.repair import repair
 from integrity.reports import Report, RuleReport
 from integrity.rules.base import Rule
-from integrity.scheduling import run_due
+from integrity.schedules.scheduling import run_due
 from integrity.undo import undo
 from integrity.workers.worker import work
 from integrity.workers.working import work_on

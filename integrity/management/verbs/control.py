@@ -58,7 +58,7 @@ def _perform(verb: str) -> Callable[[EngineCommand, dict[str, Any]], None]:
 
 def _resume_rule(command: EngineCommand, options: dict[str, Any]) -> None:
     """The automatic repair of a rule."""
-    from integrity.healing import resume
+    from integrity.schedules.healing import resume
 
     run = resume(registry.get(options["run"]), reason=options["reason"])
     if not _told_as_json(command, "resume", run, options):

@@ -15,7 +15,7 @@ from integrity.management.verbs.base import Verb
 from integrity.registry import registry
 from integrity.reports import States
 from integrity.rules.base import Rule
-from integrity.schedule import schedule_of
+from integrity.schedules.schedule import schedule_of
 
 
 def _arguments(parser: Any) -> None:
@@ -52,7 +52,7 @@ def _times(rules: list[Rule]) -> tuple[dict[str, datetime | None], str]:
     if not any(schedule_of(rule) for rule in rules):
         return {}, ""
     from integrity.looks import last_looks
-    from integrity.scheduling import next_look
+    from integrity.schedules.scheduling import next_look
 
     now = timezone.now()
     try:

@@ -21,7 +21,7 @@ def _arguments(parser: Any) -> None:
 
 
 def _perform(command: EngineCommand, options: dict[str, Any]) -> None:
-    from integrity import scheduling
+    from integrity.schedules import scheduling
 
     if not options["due"] and (options["dry_run"] or not (options["rules"] or options["tag"])):
         raise UsageError("Say --due for what is due, or name the rules, apps or tags that are to be looked at now.")

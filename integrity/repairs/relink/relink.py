@@ -100,7 +100,7 @@ class Relink(Repair):
     # In a run
 
     def prepared(self, rule: Rule, run: Run) -> Self:
-        from integrity import decisions  # its models cannot be imported before the apps are loaded
+        from integrity.repairing import decisions  # its models cannot be imported before the apps are loaded
 
         references = cast("References", rule)
         pool = self.sharing(references)[0].label
@@ -169,7 +169,7 @@ class Relink(Repair):
     def _decided(self, rule: References, using: str) -> Statement:
         """A SELECT of ``old``, ``new``, ``by`` and ``why`` of what is to be relinked, in the run or as things are."""
         if self._run is not None:
-            from integrity import decisions
+            from integrity.repairing import decisions
 
             return decisions.relinked(self._run, self.sharing(rule)[0].label)
         found = [verdict for verdict in self.verdicts(rule, using) if verdict.outcome == RELINKED]
@@ -187,7 +187,7 @@ class Relink(Repair):
     def left(self, rule: Rule, scope: Scope, using: str, limit: int) -> tuple[dict[str, int], list[Undecided]]:
         if self._run is None:
             return {}, []
-        from integrity import decisions
+        from integrity.repairing import decisions
 
         references = cast("References", rule)
         return decisions.left(self._run, self.sharing(references)[0].label, references, scope, limit)

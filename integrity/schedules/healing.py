@@ -19,12 +19,12 @@ from integrity.engine import analyze
 from integrity.exceptions import EngineError, LostRun, RunInProgress, UsageError, sentence
 from integrity.models import Run
 from integrity.observer import Observer
-from integrity.ordering import in_order
-from integrity.readiness import READY, readiness
 from integrity.registry import registry
 from integrity.repair import repair
+from integrity.repairing.ordering import in_order
 from integrity.reports import Report, RuleReport, rows
 from integrity.rules.base import Rule
+from integrity.schedules.readiness import READY, readiness
 
 ACTOR = "automatic repair"
 

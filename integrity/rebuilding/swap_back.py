@@ -12,12 +12,11 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from integrity import records, statuses
 from integrity.exceptions import EngineError, LostRun, Refused, UnknownName, sentence
 from integrity.keys import pk_columns
-from integrity.leftovers import sweep
 from integrity.models import Run
 from integrity.observer import Observer
-from integrity.rebuild import declared, one_moment, validate
 from integrity.rebuilding.brief import Brief, patiently
 from integrity.rebuilding.carry import ENABLED
+from integrity.rebuilding.leftovers import sweep
 from integrity.rebuilding.names import Pieces
 from integrity.rebuilding.notes import Moved, installed, removed
 from integrity.rebuilding.portrait import differences, portrait
@@ -26,6 +25,7 @@ from integrity.rebuilding.refusals import dependents
 from integrity.rebuilding.since import Since, in_words, trigger_states
 from integrity.rebuilding.snapshots import NotFinished
 from integrity.rebuilding.swap import continued, locks, parents, rename
+from integrity.rebuilding.table import declared, one_moment, validate
 from integrity.registry import registry
 from integrity.reports import RuleReport
 from integrity.rules.unique import Unique

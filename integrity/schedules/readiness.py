@@ -10,12 +10,12 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Exists, OuterRef, QuerySet
 
 from integrity import statuses
-from integrity.automatic import AUTOMATIC
 from integrity.exceptions import Refused
 from integrity.keys import Key
 from integrity.models import Change, Result, Run, Violation
-from integrity.owners import changes_for
+from integrity.repairing.owners import changes_for
 from integrity.rules.base import Rule
+from integrity.schedules.automatic import AUTOMATIC
 
 READY, WAITS, STOPPED, SUSPENDED = "ready", "waits", "stopped", "suspended"
 IN_VAIN = 3

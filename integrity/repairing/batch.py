@@ -9,18 +9,19 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from integrity import deadline
-from integrity.cascades import Along, follow
 from integrity.enforcement.along import models_along
 from integrity.enforcement.names import stand_back
 from integrity.exceptions import Refused
-from integrity.holding import Holding
 from integrity.journal import inserted_since, last_change, note_columns, write
 from integrity.keys import Key
 from integrity.look import finding
 from integrity.observer import Observer
-from integrity.ordering import Job, feeds_itself
-from integrity.plan import Plan
 from integrity.registry import registry
+from integrity.repairing.cascades import Along, follow
+from integrity.repairing.holding import Holding
+from integrity.repairing.ordering import Job, feeds_itself
+from integrity.repairing.plan import Plan
+from integrity.repairing.worklist import Item, Keys, Work
 from integrity.repairs.base import INSERT, Write
 from integrity.reports import Finding, PlannedChange, added
 from integrity.rules.base import Rule
@@ -28,7 +29,6 @@ from integrity.safety import DoNoHarm, Seen, enter, refuse_triggers, wait_little
 from integrity.schema import is_retired
 from integrity.statement import Statement, fetch
 from integrity.throttle import Throttle
-from integrity.worklist import Item, Keys, Work
 
 STEPS = ("locked", "planned", "written", "checked", "recorded", "committed")
 """What an Observer is told of, in this order; all but the last inside the transaction."""

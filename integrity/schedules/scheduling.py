@@ -14,14 +14,14 @@ from django.utils import timezone
 from integrity import leases, records, statuses
 from integrity.engine import analyze
 from integrity.exceptions import RunInProgress
-from integrity.healing import Healed, heal
 from integrity.looks import LOOKED, Look, Looks, last_looks
 from integrity.models import Run
 from integrity.observer import Observer
 from integrity.registry import registry
 from integrity.reports import Report, RuleReport
 from integrity.rules.base import Rule
-from integrity.schedule import Schedule, schedule_of, sweep_of
+from integrity.schedules.healing import Healed, heal
+from integrity.schedules.schedule import Schedule, schedule_of, sweep_of
 
 LEASE = "schedule"
 """What stands for all schedules where rules are locked: one process at a time carries them out."""

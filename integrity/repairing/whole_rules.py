@@ -8,11 +8,11 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
-from integrity.cascades import reachable
 from integrity.enforcement.along import models_along
 from integrity.look import look
-from integrity.ordering import ANY
 from integrity.registry import registry
+from integrity.repairing.cascades import reachable
+from integrity.repairing.ordering import ANY
 from integrity.repairs.base import Repair
 from integrity.reports import RuleReport
 from integrity.rules.base import Rule

@@ -19,12 +19,12 @@ from integrity.conf import conf
 from integrity.enforcement.unique_index import unique_index_name
 from integrity.exceptions import EngineError, LostRun, Refused, sentence
 from integrity.keys import pk_columns
-from integrity.leftovers import sweep
 from integrity.look import finding
 from integrity.rebuilding.brief import Brief, patiently
 from integrity.rebuilding.build import build
 from integrity.rebuilding.carry import Carrier
 from integrity.rebuilding.choose import KEPT, Counted, choose
+from integrity.rebuilding.leftovers import sweep
 from integrity.rebuilding.names import Pieces
 from integrity.rebuilding.notes import CatchUp, Moved, installed, removed, waiting
 from integrity.rebuilding.portrait import differences, portrait
@@ -34,9 +34,9 @@ from integrity.rebuilding.refusals import refuse_referred, refuse_taken, refuse_
 from integrity.rebuilding.snapshots import NotFinished, Older, current_transaction
 from integrity.rebuilding.swap import Swap, locks, parents
 from integrity.registry import registry
+from integrity.repairing.rule_repair import RuleRepair
 from integrity.repairs.rebuild import Rebuild
 from integrity.reports import Finding, RuleReport
-from integrity.rule_repair import RuleRepair
 from integrity.rules.unique import Unique
 from integrity.safety import enter
 from integrity.schema import columns, is_retired, require_declared

@@ -13,8 +13,8 @@ from psycopg import errors
 
 from integrity.conf import conf
 from integrity.exceptions import Harm, TooBusy
+from integrity.repairing.worklist import Item
 from integrity.throttle import Throttle
-from integrity.worklist import Item
 
 # Somebody else was faster: worth another try. IntegrityError: a row that we insert was inserted meanwhile.
 _PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.IntegrityError)

@@ -11,8 +11,8 @@ from django.utils import timezone
 from integrity.looks import NEVER, Look, Looks, last_looks
 from integrity.registry import registry
 from integrity.rules.base import Rule
-from integrity.schedule import schedule_of, sweep_of
-from integrity.spans import told
+from integrity.schedules.schedule import schedule_of, sweep_of
+from integrity.schedules.spans import told
 
 LOOK, SWEEP = "look", "sweep"
 

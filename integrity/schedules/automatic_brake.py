@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from integrity.automatic import Automatic
 from integrity.exceptions import Refused
 from integrity.safety import Brake
+from integrity.schedules.automatic import Automatic
 
 
 @dataclass(frozen=True)

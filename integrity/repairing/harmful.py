@@ -15,7 +15,7 @@ from integrity.repairs.base import DELETE, INSERT, UPDATE
 from integrity.touched import concerns, read_columns
 
 if TYPE_CHECKING:
-    from integrity.plan import Plan
+    from integrity.repairing.plan import Plan
     from integrity.rules.base import Rule
 
 

@@ -14,8 +14,8 @@ from django.db.models import CASCADE, SET_NULL, Model
 from integrity.conf import conf
 from integrity.exceptions import Refused
 from integrity.keys import Key, pk_columns
-from integrity.plan import Plan
 from integrity.references import by_key, by_relation, generic_columns, generic_relations
+from integrity.repairing.plan import Plan
 from integrity.repairs.base import DELETE, UPDATE, Write
 from integrity.schema import ForeignKey, find_model, foreign_keys_to
 from integrity.statement import Statement, compose, fetch, joined, name, names, value

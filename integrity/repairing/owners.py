@@ -17,7 +17,7 @@ from integrity.rules.base import Rule
 from integrity.statement import Statement, as_statement, compose, fetch, joined, name, value
 
 if TYPE_CHECKING:
-    from integrity.plan import Plan
+    from integrity.repairing.plan import Plan
 
 
 def owner_of(plan: Plan) -> Statement:

@@ -13,19 +13,21 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Q
 
 from integrity import deadline, events, records, statuses
-from integrity.batch import Batch, Outcome
-from integrity.batches import Batches
 from integrity.conf import conf
-from integrity.emptiness import refuse_empty_reference
 from integrity.exceptions import Cancelled, EngineError, Harm, LostRun, Refused, sentence
-from integrity.holding import Holding
 from integrity.keys import Key
-from integrity.leftovers import sweep
 from integrity.look import keys_in
 from integrity.notes import look_again
 from integrity.observer import Observer
-from integrity.ordering import Job, feeds_itself
-from integrity.planner import hashing
+from integrity.rebuilding.leftovers import sweep
+from integrity.repairing.batch import Batch, Outcome
+from integrity.repairing.batches import Batches
+from integrity.repairing.emptiness import refuse_empty_reference
+from integrity.repairing.holding import Holding
+from integrity.repairing.ordering import Job, feeds_itself
+from integrity.repairing.planner import hashing
+from integrity.repairing.whole_rules import count_whole, whole_rules
+from integrity.repairing.worklist import Item, Keys, Listed, Work
 from integrity.reports import Finding, RuleReport, Wider, added
 from integrity.rules.base import Rule
 from integrity.rules.unique import Unique
@@ -34,8 +36,6 @@ from integrity.schema import is_retired, require_declared
 from integrity.scope import Scope
 from integrity.statement import fetch
 from integrity.throttle import Throttle
-from integrity.whole_rules import count_whole, whole_rules
-from integrity.worklist import Item, Keys, Listed, Work
 
 logger = logging.getLogger(__name__)
 

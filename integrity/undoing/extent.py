@@ -14,8 +14,8 @@ from integrity.exceptions import EngineError, UnknownName, UsageError, sentence
 from integrity.keys import Key, stored
 from integrity.look import look
 from integrity.models import Change, Run
-from integrity.owners import changes_for
 from integrity.rebuilding.record import rebuilds, refuse_again, swapped_back_by, to_swap_back
+from integrity.repairing.owners import changes_for
 from integrity.reports import Report, rows
 from integrity.rules.base import Rule
 from integrity.scope import Scope

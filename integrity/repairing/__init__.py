@@ -1,0 +1,1 @@
+"""Inside a repair: its order, its batches, what is planned and left, what would be harmed."""

@@ -1,0 +1,1 @@
+"""Inside an undo: how much of a run comes back, and how rows do."""
