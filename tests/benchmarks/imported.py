@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import itertools
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +61,7 @@ def load(world: World) -> None:
     global folder  # noqa: PLW0603
     size["series"] = max(1, int(100 * world.scale))
     folder = Path(tempfile.mkdtemp(prefix="holdtrue_feed_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _file("leagues", ["league_id", "name"], ([f"L{i}", f"League {i}"] for i in range(1, LEAGUES + 1)))
     _file("clubs", ["name"], ([f"Club {i}"] for i in range(1, CLUBS + 1)))
     _file("series", ["name"], ([f"Series {i}"] for i in range(1, size["series"] + 1)))

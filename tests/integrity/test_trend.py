@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 from django.db.models import Q
+from django.utils import timezone
 
 from integrity import Always
 from integrity.trend import FEWEST, forecast, latest, trend
@@ -67,7 +68,8 @@ def test_the_latest_looks_are_told_the_oldest_first(rule):
     assert [(p.at, p.violations) for p in latest([rule], 2)[rule.label]] == [(ago(hours=2), 20), (ago(hours=1), 10)]
 
 
-def test_of_many_looks_the_last_of_each_piece_of_the_time_is_told(rule):
+def test_of_many_looks_the_last_of_each_piece_of_the_time_is_told(rule, monkeypatch):
+    monkeypatch.setattr(timezone, "now", lambda: NOW)
     for hour in range(48, 0, -1):
         looked(rule, ago(hours=hour), hour)
     points = trend(rule, ago(hours=48, minutes=30), points=4)
