@@ -66,8 +66,8 @@ test-browser: $(VENV)/.synced ## Run the tests in Debian's Chromium
 	  exit 2; fi
 	@CHROMIUM="$(CHROMIUM)" $(PY) -m pytest -q -m browser tests/browser $(ARGS)
 
-test-server: $(VENV)/.synced ## Run the tests of the embedded PostgreSQL itself
-	@$(PY) -m pytest -q -n 2 -m server tests/config/test_embedded_postgres.py $(ARGS)
+test-server: $(VENV)/.synced ## Run the tests of the embedded PostgreSQL itself, and of the demo on one
+	@$(PY) -m pytest -q -n 2 --dist loadfile -m server tests/config/test_embedded_postgres.py tests/config/test_demo.py $(ARGS)
 
 test-soak: $(VENV)/.synced ## Run the long random tests
 	@$(PY) -m pytest -q -m soak $(ARGS)

@@ -48,6 +48,9 @@ STORY = [
 ]
 
 
+pytestmark = pytest.mark.server
+
+
 @pytest.fixture(scope="module")
 def server():
     """A server of its own, so that nobody's demo is dropped; its URL, with rows of somebody in the default database."""

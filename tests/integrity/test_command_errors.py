@@ -197,7 +197,7 @@ def test_a_database_url_that_is_none_exits_with_2(db):
 # Not checked
 
 
-@pytest.mark.parametrize("words", [("analyze",), REPAIR, ("undo", "1")], ids=["analyze", "repair", "undo"])
+@pytest.mark.parametrize("words", [("analyze",), REPAIR], ids=["analyze", "repair"])
 def test_a_database_that_is_down_exits_with_3_and_one_object(words, db):
     done = process("integrity", *words, "--format", "json", DATABASE_URL=NOWHERE)
     assert (done.code, done.json["status"], done.json["rules"]) == (3, "failed", [])

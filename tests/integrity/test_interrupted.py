@@ -46,11 +46,17 @@ def backend():
     return connection.connection.info.backend_pid
 
 
-@pytest.mark.parametrize("step", ["detected", *batch.STEPS])
+# To be killed is worse, and is tried with all of them each time.
+EACH_TIME = {"accounts": ["detected", *batch.STEPS], "crews": ["written", "committed"]}
+
+
 @pytest.mark.parametrize(
-    "world",
-    # To be killed is worse, and is tried with all of them each time.
-    [name if name in ("accounts", "crews") else pytest.param(name, marks=pytest.mark.soak) for name in WORLDS],
+    ("world", "step"),
+    [
+        pytest.param(world, step, marks=[] if step in EACH_TIME.get(world, ()) else pytest.mark.soak)
+        for world in WORLDS
+        for step in ["detected", *batch.STEPS]
+    ],
 )
 def test_a_repair_whose_backend_is_terminated_fails_and_the_next_one_finishes(world, step, other):
     WORLDS[world].make()
