@@ -112,8 +112,13 @@ def take(pieces: Pieces, pks: Sequence[str], connection: Any) -> int:
         connection,
         Statement(f"SELECT count(*) AS n, coalesce(bool_or(everything), false) AS everything FROM {TOUCHED}"),
     )
-    if found["everything"] or found["n"] > MANY:
-        raise Moved(f"{pieces.table} was emptied or rewritten while it was rebuilt.")
+    if found["everything"]:
+        raise Moved(f"{pieces.table} was emptied while it was rebuilt. Nothing was changed.")
+    if found["n"] > MANY:
+        raise Moved(
+            f"{found['n']:,} rows of {pieces.table} were written while it was rebuilt, which is too many to follow."
+            " Nothing was changed. Try again when less is written."
+        )
     if found["n"]:
         run(connection, Statement(f"ANALYZE pg_temp.{TOUCHED}"))
     return int(found["n"])
