@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from integrity.admin.base import actor, require
+from integrity.admin.chosen import violations
 from integrity.admin.consent import AcceptForm, ReasonForm, note
-from integrity.admin.repairing import AT_ONCE
 from integrity.engine import accept, revoke
 from integrity.exceptions import EngineError
 from integrity.models import Violation
@@ -49,8 +49,7 @@ def revoke_view(admin: Any, request: HttpRequest) -> HttpResponse:
 
 def _chosen(admin: Any, request: HttpRequest) -> list[Violation]:
     require(admin, request, "accept")
-    numbers = [int(text) for text in request.GET.getlist("violation") if text.isdecimal()]
-    chosen = list(Violation.objects.filter(pk__in=numbers[:AT_ONCE]).order_by("pk"))
+    chosen = list(violations(request))
     if not chosen:
         raise Http404("There is no such violation.")
     return chosen

@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from integrity.admin.base import require
+from integrity.admin.chosen import violations
 from integrity.admin.offers import described
-from integrity.admin.repairing import AT_ONCE, rule_or_404
+from integrity.admin.repairing import rule_or_404
 from integrity.models import Violation
 from integrity.shown import counted, show
 
@@ -18,8 +19,7 @@ from integrity.shown import counted, show
 def choose_view(admin: Any, request: HttpRequest) -> HttpResponse:
     """The repairs of the one rule that the chosen violations break; straight on where there is only one."""
     require(admin, request, "repair")
-    numbers = [int(text) for text in request.GET.getlist("violation") if text.isdecimal()][:AT_ONCE]
-    chosen = list(Violation.objects.filter(pk__in=numbers, status=Violation.Status.OPEN).order_by("pk"))
+    chosen = list(violations(request).filter(status=Violation.Status.OPEN))
     labels = list(dict.fromkeys(one.rule for one in chosen))
     if len(labels) != 1:
         told = "They break different rules" if labels else "None of them is open"

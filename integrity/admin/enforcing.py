@@ -93,10 +93,10 @@ def _told(rule: Rule, *, remove: bool) -> tuple[list[str], list[str]]:
     (standing,) = standings([rule], points=1)
     if standing.look is not None and standing.violations:
         said.append(f"The last look found {counted(standing.violations, 'violation')}. {DIRTY[way.dirty]}")
-    looks = "all rows are looked at, and if none breaks it, that is recorded as proven."
+    proof = "If none of them breaks it, that is recorded as proven."
     if now.state == GUARDED:
-        return ["New violations are kept out already.", *said[1:], looks.capitalize()], statements
-    return [*said, f"What is below is carried out; then {looks}"], statements
+        return [*said, "New violations are kept out already, and all rows are looked at.", proof], statements
+    return [*said, "What is below is carried out; then all rows are looked at.", proof], statements
 
 
 def _to_enforce(way: Enforcement, now: Found) -> Sequence[Step]:
@@ -124,7 +124,7 @@ def _tell(request: HttpRequest, report: Report) -> None:
     if result.error:
         messages.error(request, f"{said} {result.error}")
     elif result.violations:
-        messages.warning(request, f"{said} {counted(result.violations, 'violation')} have to be repaired first.")
+        messages.warning(request, f"{said} First repair {counted(result.violations, 'violation')}.")
     else:
         messages.success(request, said)
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from integrity import statuses
 from integrity.admin.base import require, rule_url
+from integrity.admin.chosen import numbers, violations
 from integrity.admin.consent import Deadline, is_long
 from integrity.admin.offers import described
 from integrity.admin.steps import SHOWN, Wanted, in_two_steps
@@ -26,9 +27,6 @@ from integrity.shown import counted, show
 from integrity.undo import undo
 from integrity.workers import later
 from integrity.workers.later import CALL
-
-AT_ONCE = 200
-"""How many violations one click repairs or accepts: a page holds them all, for a person to read."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +142,8 @@ def _undo(run: Run) -> Wanted:
 
 
 def _chosen(request: HttpRequest, rule: Rule) -> list[Violation]:
-    numbers = [int(text) for text in request.GET.getlist("violation") if text.isdecimal()][:AT_ONCE]
-    found = list(Violation.objects.filter(pk__in=numbers, rule=rule.label).order_by("pk"))
-    if len(found) != len(set(numbers)):
+    found = list(violations(request).filter(rule=rule.label))
+    if len(found) != len(set(numbers(request))):
         raise Http404(f"There is no such violation of {rule.label}.")
     return found
 

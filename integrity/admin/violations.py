@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from integrity.admin.accepting import accept_view, revoke_view
 from integrity.admin.base import Page, badge, rule_link, run_link, when
 from integrity.admin.choosing import choose_view
+from integrity.admin.chosen import AT_ONCE
 from integrity.admin.filters import ByApp, ByRule
 from integrity.admin.offers import offers_for, statement_for
-from integrity.admin.repairing import AT_ONCE
 from integrity.models import Violation
 from integrity.permissions import may
 from integrity.registry import registry
